@@ -1,0 +1,56 @@
+# `make course` and `make test` need python3 (3.11 or newer), make and a package index; all else is installed here.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup course test lab sync check doctor constraints clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# nbgrader calls alembic by name, and finds templates beside the environment's own programs.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+setup: $(STAMP) ## make .venv with the pinned packages (the other commands do it by themselves)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"Python 3.11 or newer is needed, $(PYTHON) is {v.major}.{v.minor}: try make PYTHON=python3.11 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "python3 could not make an environment. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "Installing the pinned packages into $(VENV) (about 6 GB; a few minutes the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[course,cluster,test]'
+	@touch $@
+
+course: $(STAMP) ## run every notebook, release and grade every lab, write build/report/index.html
+	@$(BIN)/course run
+
+test: $(STAMP) ## lint, types, import contracts, notebooks, labs, unit tests
+	@$(BIN)/course doctor
+	@$(MAKE) --no-print-directory check
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
+
+check: $(STAMP) ## the quick half of the tests: lint, types, import contracts, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/course sync --check
+
+lab: $(STAMP) ## JupyterLab in the environment
+	@$(BIN)/jupyter lab
+
+sync: $(STAMP) ## regenerate notebooks and student labs from their .py sources
+	@$(BIN)/course sync
+
+doctor: $(STAMP) ## what this machine has and lacks, each line with its cure
+	@$(BIN)/course doctor
+
+constraints: ## resolve the newest packages and pin them in constraints.txt
+	@rm -rf build/resolve && $(PYTHON) -m venv build/resolve
+	@build/resolve/bin/python -m pip install --quiet --disable-pip-version-check -e '.[course,cluster,test]'
+	@{ head -1 constraints.txt; build/resolve/bin/python -m pip freeze --all --exclude-editable --exclude pip --exclude wheel; } > build/constraints.txt
+	@mv build/constraints.txt constraints.txt && rm -rf build/resolve
+
+clean: ## remove what the commands made, except the environment and downloads
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .coverage* submitted autograded feedback gradebook.db

@@ -1,0 +1,78 @@
+"""The `course` command: `course run`, `course sync`, `course doctor`; each says what it does with --help."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = vars(_parser().parse_args(arguments))
+    command = options.pop("command")
+    try:
+        return int(command(**options))
+    except ValueError as error:
+        print(f"course: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("course", description="Build, run and check the course.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser(
+        "run", help="execute every lecture, grade every lab's samples, write the report"
+    )
+    run.add_argument(
+        "--profile", choices=("fast", "full"), default="fast", help="of the lectures (default: fast)"
+    )
+    run.add_argument(
+        "--dataset", default="shapes", help="of the lectures: a name or a folder (default: shapes)"
+    )
+    run.add_argument(
+        "--only", nargs="+", default=(), metavar="WORD", help="only the parts with a WORD in their name"
+    )
+    run.add_argument("--force", action="store_true", help="also what has not changed")
+    run.add_argument("--jobs", type=int, default=2, help="how many parts at once (default: 2)")
+    run.set_defaults(command=_run)
+
+    sync = commands.add_parser("sync", help="write notebooks and student labs from their text sources")
+    sync.add_argument("--check", action="store_true", help="change nothing; fail if something is out of date")
+    sync.set_defaults(command=_sync)
+
+    doctor = commands.add_parser("doctor", help="what this machine has and lacks, each line with its cure")
+    doctor.set_defaults(command=_doctor)
+    return parser
+
+
+def _run(*, profile: str, dataset: str, only: Sequence[str], force: bool, jobs: int) -> int:
+    from course_lib.cli.project import find_root
+    from course_lib.cli.run import Options, run
+
+    if jobs < 1:
+        raise ValueError(f"--jobs must be at least 1, got {jobs}")
+    return run(find_root(), Options(profile, dataset, tuple(only), force, jobs))
+
+
+def _sync(*, check: bool) -> int:
+    from course_lib.cli.project import find_root
+    from course_lib.cli.sync import strays, sync
+
+    root = find_root()
+    changed = sync(root, check=check)
+    extra = strays(root)
+    for path in changed:
+        print(f"{'out of date' if check else 'wrote'}: {path.relative_to(root)}")
+    for path in extra:
+        print(f"has no source, delete it: {path.relative_to(root)}")
+    if not changed and not extra:
+        print("everything is up to date")
+    return int(bool(extra or (check and changed)))
+
+
+def _doctor() -> int:
+    from course_lib.cli.doctor import main
+
+    return main()

@@ -1,0 +1,22 @@
+"""What the labs ask: for every graded item a reference, inputs to try it on, and the usual mistakes."""
+
+from course_lib.exercises.base import Answer, Case, Exercise, Misconception
+from course_lib.exercises.training import Trace, TrainingExercise
+from course_lib.exercises.week1 import EXERCISES as WEEK1
+
+__all__ = ["Answer", "Case", "Exercise", "Misconception", "Trace", "TrainingExercise", "get"]
+
+_EXERCISES: dict[str, Exercise | TrainingExercise] = {
+    exercise.name: exercise for week in (WEEK1,) for exercise in week
+}
+
+
+def get(name: str) -> Exercise | TrainingExercise:
+    """The exercise whose grade id is `name`.
+
+    Raises:
+        ValueError: there is none; lists those there are.
+    """
+    if name not in _EXERCISES:
+        raise ValueError(f"there is no exercise {name!r}; there are: {', '.join(sorted(_EXERCISES))}")
+    return _EXERCISES[name]

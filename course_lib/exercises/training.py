@@ -1,0 +1,100 @@
+"""Exercises that ask for a training loop: judged by what happens while it runs, not by its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What was seen while a training function ran: plain data, to be judged far from where it ran.
+
+    Args:
+        error: why it ended early, as a sentence; empty if it did not.
+        returned: the name of the type that came back.
+        features: length of the vector that the returned network makes of an image; None if it makes none.
+        num_features: length of the backbone's features.
+        num_projections: length of the projector's output.
+        steps: how often the loss was computed.
+        expected_steps: epochs times batches.
+        augmented: how often the augmentation was called.
+        attached: share of the steps in which the loss could reach the network by gradient.
+        unprojected: share of the steps in which the loss saw features instead of projections.
+        identical: share of the steps in which the two views had the same projections.
+        mispaired: share of the steps in which the two views were of different images.
+        backward: how often a gradient came back to the loss.
+        climbing: share of those in which its sign was negative, which maximises the loss.
+        accumulated: share of the backward passes after the first that found an old gradient still there.
+        backbone_moved, projector_moved: whether any parameter changed.
+        returned_moved: whether the returned network differs from the one handed in as it was.
+        losses: the loss at each step.
+        accuracy: of the k nearest neighbours, on the returned network's features.
+        baseline: the same for the network as it was handed in.
+    """
+
+    error: str = ""
+    returned: str = ""
+    features: int | None = None
+    num_features: int = 0
+    num_projections: int = 0
+    steps: int = 0
+    expected_steps: int = 0
+    augmented: int = 0
+    attached: float = 1.0
+    unprojected: float = 0.0
+    identical: float = 0.0
+    mispaired: float = 0.0
+    backward: int = 0
+    climbing: float = 0.0
+    accumulated: float = 0.0
+    backbone_moved: bool = False
+    projector_moved: bool = False
+    returned_moved: bool = False
+    losses: tuple[float, ...] = ()
+    accuracy: float = 0.0
+    baseline: float = 0.0
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """A usual mistake in a training loop, and how it shows.
+
+    Args:
+        name: the mistake in a few words.
+        seen: whether a trace shows it.
+        finding: what was seen, as a sentence.
+        advice: the next sentence: where to look.
+    """
+
+    name: str
+    seen: Callable[[Trace], bool]
+    finding: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class TrainingExercise:
+    """A training loop to write: `train(backbone, projector, images, augment=..., loss=..., epochs=..., ...)`.
+
+    Args:
+        name: also the nbgrader grade id.
+        reference: the course's own loop.
+        misconceptions: usual mistakes, the more fundamental first: the first that is seen is told.
+        margin: how much better than the untrained network the nearest neighbours must get.
+        count: training images.
+        epochs, batch_size, lr: what the function is called with.
+        width: of the small network.
+        temperature: of the NT-Xent that it is handed.
+    """
+
+    name: str
+    reference: Callable[..., object]
+    misconceptions: tuple[Symptom, ...]
+    margin: float
+    count: int = 2048
+    epochs: int = 6
+    batch_size: int = 128
+    lr: float = 2e-3
+    width: int = 8
+    temperature: float = 0.2

@@ -1,0 +1,143 @@
+"""Train an encoder with a contrastive loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from course_lib.augment.views import Augment
+from course_lib.exercises.training import Symptom, TrainingExercise
+from course_lib.methods.simclr import ViewLoss
+
+
+def train_encoder(
+    backbone: nn.Module,
+    projector: nn.Module,
+    images: Tensor,
+    *,
+    augment: Augment,
+    loss: ViewLoss,
+    epochs: int,
+    batch_size: int,
+    lr: float,
+) -> nn.Module:
+    """Train backbone and projector on two views of every image; returns the backbone."""
+    optimiser = torch.optim.AdamW([*backbone.parameters(), *projector.parameters()], lr=lr)
+    for _ in range(epochs):
+        for index in torch.randperm(len(images), device=images.device).split(batch_size):
+            z1, z2 = (projector(backbone(augment(images[index]))) for _ in range(2))
+            optimiser.zero_grad()
+            loss(z1, z2).backward()
+            optimiser.step()
+    return backbone
+
+
+TRAIN_ENCODER = TrainingExercise(
+    "train_encoder",
+    train_encoder,
+    (
+        Symptom(
+            "the loss is never called",
+            lambda t: t.steps == 0,
+            "the loss was never computed.",
+            "Call loss(z1, z2) on the projections of the two views, in every step.",
+        ),
+        Symptom(
+            "the projections are detached",
+            lambda t: t.attached < 0.5,
+            "the loss cannot reach the network: its projections carry no gradient.",
+            "Is there a torch.no_grad() or a .detach() before the loss?",
+        ),
+        Symptom(
+            "only the backbone is applied",
+            lambda t: t.unprojected > 0.5,
+            "the loss compares the {num_features} features of the backbone, not the projections.",
+            "Give it projector(backbone(view)): behind a projector the features may keep more than it asks.",
+        ),
+        Symptom(
+            "backward is never called",
+            lambda t: t.backward == 0,
+            "no gradient was ever computed.",
+            "Call .backward() on the loss in every step.",
+        ),
+        Symptom(
+            "the sign of the loss is wrong",
+            lambda t: t.climbing > 0.5,
+            "the loss is maximised: the two views of an image are pushed apart.",
+            "Call .backward() on the loss itself, not on its negative (and no maximize=True).",
+        ),
+        Symptom(
+            "the augmentation is not used",
+            lambda t: t.augmented == 0,
+            "the images were never augmented.",
+            "Both views are augment(images[...]); without it the two are the same: nothing to learn.",
+        ),
+        Symptom(
+            "both views are identical",
+            lambda t: t.identical > 0.5,
+            "the two views have identical projections: finding the partner is trivial.",
+            "Call augment twice on the same images, once for each view.",
+        ),
+        Symptom(
+            "the views are of different images",
+            lambda t: t.mispaired > 0.5,
+            "the two views in a batch are of different images.",
+            "Row i of both must come from the same image: use the same indices for both views.",
+        ),
+        Symptom(
+            "the backbone is not trained",
+            lambda t: t.projector_moved and not (t.backbone_moved or t.returned_moved),
+            "only the projector changed, the backbone did not.",
+            "Hand the parameters of both to the optimiser.",
+        ),
+        Symptom(
+            "zero_grad is missing",
+            lambda t: t.accumulated > 0.5,
+            "the gradient of every step is added to those of all earlier ones.",
+            "Call optimiser.zero_grad() before .backward().",
+        ),
+        Symptom(
+            "the parameters never change",
+            lambda t: not (t.backbone_moved or t.projector_moved or t.returned_moved),
+            "no parameter changed, though gradients were computed.",
+            "Is optimiser.step() called in every step?",
+        ),
+        Symptom(
+            "the projector is not trained",
+            lambda t: t.backbone_moved and not t.projector_moved,
+            "only the backbone changed, the projector did not.",
+            "Hand the parameters of both to the optimiser.",
+        ),
+        Symptom(
+            "the training ends too early",
+            lambda t: t.steps < t.expected_steps,
+            "you make {steps} steps where epochs times batches are {expected_steps}.",
+            "Is the `return` inside a loop, or is an epoch only one batch?",
+        ),
+        Symptom(
+            "nothing is returned",
+            lambda t: t.returned == "NoneType",
+            "you return None.",
+            "Is a `return` missing at the end?",
+        ),
+        Symptom(
+            "several things are returned",
+            lambda t: t.features is None,
+            "you return a {returned}.",
+            "Return the trained backbone, nothing else.",
+        ),
+        Symptom(
+            "the projector is returned too",
+            lambda t: t.features == t.num_projections,
+            "what you return gives {num_projections} projections for an image, not {num_features} features.",
+            "The projector is thrown away after training: return the backbone.",
+        ),
+        Symptom(
+            "the returned network is not the trained one",
+            lambda t: not t.returned_moved,
+            "the network you return is as untrained as the one you were given.",
+            "Return the backbone whose parameters the optimiser changed.",
+        ),
+    ),
+    margin=0.1,
+)

@@ -1,0 +1,142 @@
+"""Calling a function on one case, whoever wrote it, and noting what came back."""
+
+from __future__ import annotations
+
+import linecache
+import signal
+import sysconfig
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from course_lib.exercises.base import Answer, Case, output_weights
+
+_NOT_THE_STUDENTS = tuple(
+    {str(Path(__file__).parents[1]), *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))}
+)
+
+
+class TimeLimit(BaseException):
+    """Student code ran too long. No Exception, so that a student's `except Exception` does not swallow it."""
+
+
+class _Calls(TorchFunctionMode):
+    """Counts the torch functions called from Python."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        super().__init__()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def answer(function: Callable[..., object], case: Case) -> Answer:
+    """Call `function` on copies of the case's tensors, and take the gradient of what it returns.
+
+    Raises:
+        NotImplementedError: as raised by `function`: an item that was left blank.
+    """
+    leaves = {
+        name: tensor.detach().clone().requires_grad_()
+        for name, tensor in case.tensors.items()
+        if tensor.is_floating_point()
+    }
+    # Copies of the leaves: an in-place change is then noticed below instead of dying with torch's own words.
+    given = {name: leaves[name].clone() if name in leaves else t.clone() for name, t in case.tensors.items()}
+    options = {name: v.clone() if isinstance(v, Tensor) else v for name, v in case.options.items()}
+    calls = _Calls()
+    try:
+        with _same_random_numbers(case), torch.enable_grad(), calls:
+            value = function(*given.values(), **options)
+    except NotImplementedError:
+        raise
+    except (Exception, SystemExit, TimeLimit) as error:
+        return Answer(error=explain(error))
+    originals = {**case.tensors, **case.options}
+    altered = tuple(
+        name
+        for name, now in {**given, **options}.items()
+        if isinstance(now, Tensor) and not torch.equal(now.detach(), originals[name])  # type: ignore[arg-type]
+    )
+    if type(value) is not Tensor:
+        return Answer(returned=type(value).__name__, altered=altered)
+    attached = value.requires_grad
+    try:
+        gradients = _gradients(value, leaves)
+    except Exception as error:
+        return Answer(value=value.detach(), altered=altered, attached=True, error=explain(error))
+    return Answer(
+        value=value.detach(), altered=altered, attached=attached, gradients=gradients, calls=calls.count
+    )
+
+
+def _gradients(value: Tensor, leaves: dict[str, Tensor]) -> dict[str, Tensor]:
+    if not value.requires_grad:
+        return {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
+    total = (value * output_weights(value)).sum()
+    found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+    return {
+        name: torch.zeros_like(leaf) if gradient is None else gradient
+        for (name, leaf), gradient in zip(leaves.items(), found, strict=True)
+    }
+
+
+@contextmanager
+def _same_random_numbers(case: Case) -> Iterator[None]:
+    """Every call sees the same random numbers, and the notebook's own stream is left where it was."""
+    devices = [case.device] if case.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(0)
+        yield
+
+
+def explain(error: BaseException) -> str:
+    """What an exception out of student code says; on a second line `Your line 7: ` and the line itself."""
+    if isinstance(error, TimeLimit):
+        what = f"{error}"
+    else:
+        first_line = (str(error).strip().splitlines() or [""])[0][:300]
+        what = f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
+    place = _students_line(error)
+    return f"{what}{'' if what.endswith(('.', '?')) else '.'}\n{place}".rstrip()
+
+
+def _students_line(error: BaseException) -> str:
+    """The innermost line that belongs neither to Python, nor to an installed package, nor to this course."""
+    found, traceback = "", error.__traceback__
+    while traceback is not None:
+        filename, number = traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
+        if not filename.startswith((*_NOT_THE_STUDENTS, "<frozen")):
+            found = f"Your line {number}: {linecache.getline(filename, number).strip()}".removesuffix(": ")
+        traceback = traceback.tb_next
+    return found
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise `TimeLimit` in the block after so many seconds; no limit where there is no alarm signal."""
+    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(signum: int, frame: object) -> None:
+        raise TimeLimit(f"still running after {seconds:g} s: is there an endless loop?")
+
+    previous = signal.signal(signal.SIGALRM, stop)
+    # Once more every few seconds, should a student's bare `except` swallow the first.
+    signal.setitimer(signal.ITIMER_REAL, seconds, 5.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)

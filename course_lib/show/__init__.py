@@ -1,0 +1,28 @@
+"""Everything that draws: functions return matplotlib figures (or HTML), shown as the last value of a cell."""
+
+from course_lib.show.augment import gallery, play_with_views, single_steps
+from course_lib.show.curves import bars, curve, functions, histogram, loss_curve, plane
+from course_lib.show.embeddings import points, points_in_motion
+from course_lib.show.grids import images, pairs
+from course_lib.show.matrix import similarity_matrix
+from course_lib.show.scores import scoreboard
+from course_lib.show.widgets import interact
+
+__all__ = [
+    "bars",
+    "curve",
+    "functions",
+    "gallery",
+    "histogram",
+    "images",
+    "interact",
+    "loss_curve",
+    "pairs",
+    "plane",
+    "play_with_views",
+    "points",
+    "points_in_motion",
+    "scoreboard",
+    "similarity_matrix",
+    "single_steps",
+]

@@ -1,0 +1,40 @@
+"""nbgrader's settings: solutions/ is the source, assignments/ the release; run nbgrader from this folder.
+
+Grading leaves submitted/, autograded/, feedback/ and gradebook.db here; git ignores them.
+"""
+
+from course_lib.cli.project import prepare_jupyter
+
+prepare_jupyter()  # nbgrader finds its programs even where the environment is not activated
+c = get_config()  # noqa: F821 (nbgrader defines it)
+
+c.CourseDirectory.course_id = "ssl-vision-course"
+c.CourseDirectory.source_directory = "solutions"
+c.CourseDirectory.release_directory = "assignments"
+# Text sources hold the solutions: they never reach a release.
+c.CourseDirectory.ignore = [".ipynb_checkpoints", "__pycache__", "*.pyc", "*.py", "feedback"]
+
+# A blank lab fails with NotImplementedError and nothing else.
+c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
+c.ClearSolutions.text_stub = "*Your answer here.*"
+
+# A deleted test is put back; what goes wrong in one cell costs that cell's points alone.
+c.OverwriteCells.add_missing_cells = True
+c.Autograde.autograde_preprocessors = [
+    "course_lib.grading.execute.ExecuteLab",
+    "nbgrader.preprocessors.IgnorePattern",
+    "nbconvert.preprocessors.ClearMetadataPreprocessor",
+    "nbgrader.preprocessors.LimitOutput",
+    "nbgrader.preprocessors.SaveAutoGrades",
+    "nbgrader.preprocessors.AssignLatePenalties",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+c.Execute.timeout = 90  # seconds a cell; a graded one takes less than 10 on two free cores
+c.Execute.startup_timeout = 120
+c.Execute.iopub_timeout = 10
+c.Execute.shutdown_kernel = "immediate"
+c.Execute.extra_arguments = ["--log-level=ERROR"]
+c.LimitOutput.max_lines = 200
+
+# `nbgrader zip_collect` reads alice_lab1_contrastive_losses.ipynb, or alice.zip with the notebook in it.
+c.FileNameCollectorPlugin.named_regexp = r".*/(?P<student_id>[\w.@-]+?)[_/](?:.*[_/])?(?P<file_id>lab\d+_\w+)"

@@ -1,0 +1,114 @@
+"""The files that must agree with each other, and what an import may cost."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return {
+        canonicalize_name(name): version
+        for name, version in (line.split("==") for line in lines if line and not line.startswith("#"))
+    }
+
+
+def declared() -> list[Requirement]:
+    extras = PROJECT["optional-dependencies"].values()
+    return [Requirement(line) for group in (PROJECT["dependencies"], *extras) for line in group]
+
+
+@pytest.mark.parametrize("requirement", declared(), ids=lambda r: r.name)
+def test_every_dependency_is_pinned_within_its_range(requirement: Requirement) -> None:
+    pinned = pins()[canonicalize_name(requirement.name)]
+    assert requirement.specifier.contains(pinned)
+
+
+def test_conda_environment_takes_everything_from_pyproject_and_constraints() -> None:
+    text = (ROOT / "environment.yml").read_text()
+    assert f"name: {PROJECT['name']}" in text
+    assert "--constraint constraints.txt" in text
+    extras = re.search(r"--editable \.\[(.*)\]", text).group(1).split(",")
+    assert set(extras) == set(PROJECT["optional-dependencies"])
+    python = re.search(r"python=(\S+)", text).group(1)
+    assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(python)
+    assert f"Python {python}" in (ROOT / "constraints.txt").read_text().splitlines()[0]
+
+
+def test_make_installs_what_conda_installs() -> None:
+    extras = ",".join(PROJECT["optional-dependencies"])
+    assert f"-c constraints.txt -e '.[{extras}]'" in (ROOT / "Makefile").read_text()
+
+
+HEAVY = {
+    "torchvision",
+    "timm",
+    "matplotlib",
+    "sklearn",
+    "IPython",
+    "jupyter_client",
+    "nbgrader",
+    "pandas",
+    "PIL",
+}
+
+
+@pytest.mark.parametrize(
+    "module", ["course_lib", "course_lib.losses", "course_lib.data", "course_lib.methods"]
+)
+def test_import_brings_nothing_heavier_than_torch(module: str) -> None:
+    code = f"import sys, {module}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not HEAVY & set(loaded.stdout.split())
+
+
+def imported_packages(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add(str(node.module).split(".")[0])
+    return names
+
+
+def test_library_imports_only_what_it_declares() -> None:
+    """Grading and the command line may also use the `course` extra, which Colab does not have."""
+    runtime = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
+    course = {
+        canonicalize_name(Requirement(line).name) for line in PROJECT["optional-dependencies"]["course"]
+    }
+    course |= {
+        "nbformat",
+        "nbconvert",
+        "nbclient",
+        "jupyter-client",
+        "traitlets",
+        "jinja2",
+        "sqlalchemy",
+    }  # nbgrader's
+    # numpy and pillow come with torchvision, scipy with scikit-learn, IPython with ipywidgets.
+    runtime |= {"numpy", "pillow", "scipy", "ipython"}
+    module_names = {"scikit-learn": "sklearn", "pillow": "PIL", "ipython": "IPython", "pyyaml": "yaml"}
+    for path in (ROOT / "course_lib").rglob("*.py"):
+        allowed = course | runtime if path.parts[-2] in {"grading", "cli"} else runtime
+        modules = {module_names.get(name, name.replace("-", "_")) for name in allowed} | {"course_lib"}
+        foreign = imported_packages(path) - modules - set(sys.stdlib_module_names)
+        assert not foreign, f"{path} imports {foreign}"
+
+
+def test_repository_address_stands_in_one_place() -> None:
+    """Texts and code take it from pyproject.toml; generated cells and badges contain it."""
+    address = PROJECT["urls"]["Repository"].removeprefix("https://")
+    handwritten = [*ROOT.glob("course_lib/**/*.py"), *ROOT.glob("tests/**/*.py"), ROOT / "Makefile"]
+    assert not [path for path in handwritten if address in path.read_text()]
