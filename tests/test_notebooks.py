@@ -74,7 +74,7 @@ def test_samples_are_kept_apart(lab: Path) -> None:
 @pytest.mark.parametrize("notebook", LECTURES)
 def test_the_lecture_runs_anywhere_in_minutes(notebook: Path, tmp_path: Path) -> None:
     executed = tmp_path / notebook.name
-    outcome = run_lecture(notebook, executed, tmp_path / "report", {"PROFILE": "fast"})
+    outcome = run_lecture(notebook, executed, tmp_path / "report", {"PROFILE": "fast"}, cell_timeout=600)
     assert outcome.problem == ""
     assert headline(executed), "one cell is tagged `headline` and prints a number"
     cells = read(executed).cells

@@ -71,7 +71,7 @@ def _in_process(job: Job, free: "SimpleQueue[int]", threads: int, lock: Any) -> 
 
 def _child(job: Job, sender: Connection, lane: int, threads: int, lock: Any) -> None:
     Thread(target=_end_with_parent, daemon=True).start()
-    os.environ.update(COURSE_STATIC="1", OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads))
+    os.environ.update(OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads))
     tqdm.set_lock(lock)
     # On a terminal each lane has its own bar, gone when the job ends; in a log, bars would only be noise.
     bar = {"desc": f"  {job.name}", "position": lane, "leave": False, "disable": None}

@@ -1,7 +1,10 @@
 """Execute a lecture notebook, and make the page that shows it."""
 
 import html
+import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -39,7 +42,7 @@ def run_lecture(
 
     executed.parent.mkdir(parents=True, exist_ok=True)
     begin, problem = perf_counter(), ""
-    with tempfile.TemporaryDirectory() as elsewhere:
+    with tempfile.TemporaryDirectory() as elsewhere, static_pictures():
         if data is not None:
             (Path(elsewhere) / "data").symlink_to(data.resolve(), target_is_directory=True)
         try:
@@ -50,11 +53,14 @@ def run_lecture(
                 cwd=elsewhere,
                 progress_bar=bar or False,
                 execution_timeout=cell_timeout,
+                interrupt_on_timeout=True,
                 request_save_on_cell_execute=False,
                 extra_arguments=["--log-level=ERROR"],
             )
         except papermill.PapermillExecutionError as error:
-            problem = f"cell {error.cell_index + 1}: {error.ename}: {error.evalue}"
+            stopped = error.ename == "KeyboardInterrupt"  # nobody else interrupts this kernel
+            said = f"longer than {cell_timeout} seconds" if stopped else f"{error.ename}: {error.evalue}"
+            problem = f"cell {error.cell_index + 1}: {said}"
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"
     seconds = perf_counter() - begin
@@ -62,6 +68,24 @@ def run_lecture(
     if executed.is_file():
         pages = [write_page(executed, report), *extract_pictures(executed, report)]
     return Outcome(notebook.stem, seconds, headline(executed), problem, pages=pages)
+
+
+@contextmanager
+def static_pictures() -> Iterator[None]:
+    """Kernels started in the block draw figures in place of widgets: a page has nobody to move a slider.
+
+    There is a second reason. What an output widget shows, nbclient sends back to the kernel while it waits for
+    the cell's reply on the same socket, and now and then misses the reply: it then waits for ever.
+    """
+    before = os.environ.get("COURSE_STATIC")
+    os.environ["COURSE_STATIC"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["COURSE_STATIC"]
+        else:
+            os.environ["COURSE_STATIC"] = before
 
 
 def headline(executed: Path) -> str:

@@ -1,5 +1,6 @@
 """The wheel works outside the clone, as in Colab: beside the packages that are there, from another folder."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -42,7 +43,10 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(python: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(python), *arguments], cwd=folder, capture_output=True, text=True)
+    environment = {**os.environ, "COURSE_STATIC": "1"}
+    return subprocess.run(
+        [str(python), *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=600
+    )
 
 
 def test_the_library_comes_from_the_wheel(python: Path, tmp_path: Path) -> None:
