@@ -74,8 +74,8 @@ def run_lecture(
 def static_pictures() -> Iterator[None]:
     """Kernels started in the block draw figures in place of widgets: a page has nobody to move a slider.
 
-    There is a second reason. What an output widget shows, nbclient sends back to the kernel while it waits for
-    the cell's reply on the same socket, and now and then misses the reply: it then waits for ever.
+    There is a second reason. What an output widget shows, nbclient sends back to the kernel while it waits
+    for the cell's reply on the same socket, and now and then misses the reply: it then waits for ever.
     """
     before = os.environ.get("COURSE_STATIC")
     os.environ["COURSE_STATIC"] = "1"

@@ -39,5 +39,8 @@ def test_a_widget_becomes_a_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_an_endless_cell_is_named(tmp_path: Path) -> None:
     executed, problem = execute(tmp_path, "print('begun')", "while True: pass", cell_timeout=3)
     assert "3 seconds" in problem
-    assert executed.cells[-2].outputs[0].text == "begun\n"
+    printed = [
+        output.text for cell in executed.cells for output in cell.get("outputs", []) if "text" in output
+    ]
+    assert "begun\n" in printed, "what ran before is kept"
     assert headline(tmp_path / "executed.ipynb") == ""
