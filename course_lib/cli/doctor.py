@@ -46,6 +46,7 @@ def examine(root: Path | None = None) -> Iterator[Finding]:
         _memory,
         lambda: _disk(root),
         _nbgrader,
+        _jail,
         lambda: _repository(root),
     ]
     for check in checks:
@@ -140,6 +141,19 @@ def _nbgrader() -> Finding:
         return Finding("nbgrader", version)
     beside = Path(sys.executable).parent
     return Finding("nbgrader", f"{version}, alembic not on PATH", f"export PATH={beside}:$PATH, or use make")
+
+
+def _jail() -> Finding:
+    """Whether submissions can be graded without trusting them."""
+    from course_lib.grading.jail.probe import CURE, has_groups, missing
+
+    if why := missing():
+        return Finding("jail", f"none for student code: {why}", CURE)
+    if has_groups():
+        return Finding("jail", "bubblewrap, memory and processes limited by control groups")
+    return Finding(
+        "jail", "bubblewrap; memory is limited for each process, not for all of a kernel's together"
+    )
 
 
 def _repository(root: Path) -> Finding:

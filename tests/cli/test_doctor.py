@@ -11,7 +11,18 @@ def test_this_machine_can_run_the_course(capsys: pytest.CaptureFixture[str], mon
     monkeypatch.chdir(ROOT)
     assert doctor.main() == 0
     report = capsys.readouterr().out
-    for name in ("python", "packages", "torch", "gpu", "cores", "memory", "disk", "nbgrader", "repository"):
+    for name in (
+        "python",
+        "packages",
+        "torch",
+        "gpu",
+        "cores",
+        "memory",
+        "disk",
+        "nbgrader",
+        "jail",
+        "repository",
+    ):
         assert name in report
 
 
@@ -45,3 +56,13 @@ def test_outside_a_clone_it_says_so(tmp_path: Path) -> None:
     found = {f.name: f.found for f in doctor.examine(tmp_path)}
     assert found["repository"] == "not a clone of the course"
     assert "no constraints.txt" in found["packages"]
+
+
+def test_without_bubblewrap_the_jail_has_a_cure_and_the_course_still_runs(monkeypatch) -> None:
+    from course_lib.grading.jail import probe
+
+    monkeypatch.setattr(probe, "missing", lambda: "the program bwrap (bubblewrap) is not installed")
+    (finding,) = [f for f in doctor.examine(ROOT) if f.name == "jail"]
+    assert "not installed" in finding.found
+    assert "apt-get install bubblewrap" in finding.cure
+    assert not finding.fatal
