@@ -4,7 +4,7 @@ from course_lib.exercises.base import Answer, Case, Exercise, Misconception
 from course_lib.exercises.training import Trace, TrainingExercise
 from course_lib.exercises.week1 import EXERCISES as WEEK1
 
-__all__ = ["Answer", "Case", "Exercise", "Misconception", "Trace", "TrainingExercise", "get"]
+__all__ = ["Answer", "Case", "Exercise", "Misconception", "Trace", "TrainingExercise", "get", "names"]
 
 _EXERCISES: dict[str, Exercise | TrainingExercise] = {
     exercise.name: exercise for week in (WEEK1,) for exercise in week
@@ -20,3 +20,8 @@ def get(name: str) -> Exercise | TrainingExercise:
     if name not in _EXERCISES:
         raise ValueError(f"there is no exercise {name!r}; there are: {', '.join(sorted(_EXERCISES))}")
     return _EXERCISES[name]
+
+
+def names() -> frozenset[str]:
+    """The grade ids of all exercises."""
+    return frozenset(_EXERCISES)
