@@ -117,7 +117,7 @@ def _same_random_numbers(case: Case) -> Iterator[None]:
 
 def explain(error: BaseException) -> str:
     """What an exception out of student code says; on a second line `Your line 7: ` and the line itself."""
-    if isinstance(error, TimeLimit):
+    if isinstance(error, TimeLimit) or type(error).__name__ == "ReferenceWithheld":
         what = f"{error}"
     else:
         first_line = (str(error).strip().splitlines() or [""])[0][:300]

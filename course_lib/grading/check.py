@@ -17,7 +17,7 @@ from course_lib.exercises import Answer, Case, Exercise, TrainingExercise, get
 from course_lib.grading.answers import answer_all, time_limit
 from course_lib.grading.ladder import Verdict, judge
 from course_lib.grading.referee.client import HandedIn, hand_in
-from course_lib.grading.training import judge_training, measured, observe, untrained
+from course_lib.grading.training import judge_training, observe, with_accuracy
 
 PUBLIC_SEED = 0
 SECONDS_A_CASE = 10.0
@@ -105,8 +105,7 @@ def examine(exercise: Exercise | TrainingExercise, student_code: object, seed: i
         return judge(exercise, cases, run(student_code, cases))
     with time_limit(SECONDS_OF_TRAINING):
         trace, network = observe(exercise, student_code, seed)
-    start, _ = untrained(exercise, seed)
-    return judge_training(exercise, measured(exercise, trace, network, start, seed))
+    return judge_training(exercise, with_accuracy(exercise, trace, network, seed))
 
 
 def all_cases(exercise: Exercise, seed: int) -> list[Case]:

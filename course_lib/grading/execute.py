@@ -9,6 +9,7 @@ import secrets
 import tempfile
 from contextlib import ExitStack
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from nbgrader.utils import is_grade
 from traitlets import Bool, Unicode, default
 
 from course_lib.exercises import names
+from course_lib.grading import mask
 from course_lib.grading.check import CheckFailed, Passed
 from course_lib.grading.ladder import Verdict
 from course_lib.grading.referee.server import Referee, Ruling
@@ -39,7 +41,8 @@ class ExecuteLab(Execute):
     - A graded cell is `check("<its grade id>", <function>)` of an exercise, and nothing else. While it runs,
       the referee takes the answers of the student's function; when it has ended, its outputs are written
       here, from the referee's verdict. What the kernel prints, returns, displays or raises is worth nothing.
-    - The secret seed stays in this process.
+    - The secret seed stays in this process; the kernel's course_lib is one in which what the lab asks for is
+      withheld.
     - A cell that runs too long is interrupted, says so, and the next cells still run.
     - A kernel that dies, or cannot be interrupted, costs the cells from there on, each with a line that says
       why; nbgrader alone would lose the whole submission.
@@ -90,8 +93,19 @@ class ExecuteLab(Execute):
         )
 
     def start_new_kernel(self, **kwargs: Any) -> None:
+        library = mask.library(frozenset(filter(None, self.items.values())))
         env = {key: value for key, value in os.environ.items() if key != "COURSE_SECRET_SEED"}
-        env |= {"COURSE_REFEREE": str(self.referee.address), "COURSE_STATIC": "1"}
+        env |= {
+            "COURSE_REFEREE": str(self.referee.address),
+            "COURSE_STATIC": "1",
+            "PYTHONPATH": os.pathsep.join([str(library), *_elsewhere(env.get("PYTHONPATH", ""))]),
+        }
+        if self.kernel_manager_class.__name__ == "JailedKernelManager":
+            policy = import_module("course_lib.grading.jail.policy")
+            folder = Path(self.resources["metadata"]["path"])
+            kwargs["jail"] = policy.Jail(
+                library=library, channel=self.referee.channel, files=folder, device=self.device
+            )
         super().start_new_kernel(env=env, **kwargs)
 
     def preprocess_cell(self, cell: Any, resources: Any, index: int) -> Any:
@@ -116,6 +130,7 @@ class ExecuteLab(Execute):
         return cell, resources
 
     def _give_up(self, cell: Any, name: str, why: str) -> None:
+        why = getattr(self.km, "reason", "") or why  # a jail knows better
         cell.outputs.append(new_output("error", **_error(name, why)))
         self.lost = f"not run, because of an earlier cell: {why}"
 
@@ -139,6 +154,12 @@ class ExecuteLab(Execute):
 
 
 _NOTHING = "this cell handed no answers to the referee: it must be run as it was given"
+
+
+def _elsewhere(search_path: str) -> list[str]:
+    """The folders of a search path in which there is no course_lib."""
+    folders = filter(None, search_path.split(os.pathsep))
+    return [folder for folder in folders if not Path(folder, "course_lib").exists()]
 
 
 def _is_graded_code(cell: Any) -> bool:

@@ -85,7 +85,7 @@ def _find_the_partner(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def untrained(exercise: TrainingExercise, seed: int) -> tuple[nn.Module, nn.Module]:
+def networks(exercise: TrainingExercise, seed: int) -> tuple[nn.Module, nn.Module]:
     """Backbone and projector as they are handed to the student's function, on the CPU."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -98,7 +98,7 @@ def observe(
 ) -> tuple[Trace, nn.Module | None]:
     """Call `train` on a small Shapes world of that seed; returns what it did, and the network it returned.
 
-    How good the network is, `measured` finds out.
+    How good the network is, `with_accuracy` finds out.
 
     Args:
         device: where to train; by default on the GPU if there is one.
@@ -109,7 +109,7 @@ def observe(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     steps = exercise.epochs * (exercise.count // exercise.batch_size)
     watch = _Watch(steps, SimCLRAugment(32), exercise.temperature)
-    before = untrained(exercise, seed)
+    before = networks(exercise, seed)
     backbone, projector = (network.to(device) for network in copy.deepcopy(before))
     notes = Trace(
         expected_steps=steps,
@@ -150,24 +150,31 @@ def observe(
     return replace(notes, features=width, returned_moved=moved(result, before[0])), result
 
 
-def measured(
-    exercise: TrainingExercise, trace: Trace, network: nn.Module | None, start: nn.Module, seed: int
+def with_accuracy(
+    exercise: TrainingExercise,
+    trace: Trace,
+    network: nn.Module | None,
+    seed: int,
+    world: int | None = None,
 ) -> Trace:
-    """The trace with what the nearest neighbours make of the returned and of the untrained network.
+    """The trace, with what the nearest neighbours make of the returned and of the untrained network.
 
     Args:
         network: what `observe` returned.
-        start: the untrained backbone.
-        seed: of the world on which they are compared.
+        seed: what `observe` was given.
+        world: seed of the Shapes world on which the two are compared; `seed` if not given.
     """
     if network is None:
         return trace
+    world = seed if world is None else world
     return replace(
-        trace, accuracy=accuracy(exercise, network, seed), baseline=accuracy(exercise, start, seed)
+        trace,
+        accuracy=backbone_accuracy(exercise, network, world),
+        baseline=backbone_accuracy(exercise, networks(exercise, seed)[0], world),
     )
 
 
-def accuracy(exercise: TrainingExercise, network: nn.Module, seed: int) -> float:
+def backbone_accuracy(exercise: TrainingExercise, network: nn.Module, seed: int) -> float:
     """Of the nearest neighbours, on the network's features of the Shapes world of that seed."""
     bank, queries = _world("train", exercise.count, seed), _world("test", TEST_COUNT, seed)
     known, new = (features(network, world.images).flatten(1) for world in (bank, queries))

@@ -12,7 +12,7 @@ from course_lib.augment.views import Augment
 from course_lib.exercises import TrainingExercise, get
 from course_lib.exercises.training import Trace
 from course_lib.grading import CheckFailed, check
-from course_lib.grading.training import judge_training, measured, observe, untrained
+from course_lib.grading.training import judge_training, observe, with_accuracy
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -29,7 +29,7 @@ SHORT = exercise(count=192, batch_size=32, epochs=2, margin=-1.0)
 
 def seen(short: TrainingExercise, train: Callable[..., object], seed: int) -> Trace:
     trace, network = observe(short, train, seed)
-    return measured(short, trace, network, untrained(short, seed)[0], seed)
+    return with_accuracy(short, trace, network, seed)
 
 
 def message(train: Callable[..., object], short: TrainingExercise = SHORT) -> str:

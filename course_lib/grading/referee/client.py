@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from course_lib.exercises import Answer, Case, TrainingExercise
+from course_lib.exercises import Answer, Case, training
 from course_lib.grading.answers import answer_all, time_limit
 from course_lib.grading.referee.protocol import ProtocolError, plain, receive, send
 from course_lib.grading.training import observe
@@ -113,10 +113,11 @@ def _sendable(each: Answer) -> Answer:
 
 
 def _trained(question: dict[str, Any], train: Callable[..., object]) -> Message:
-    exercise = TrainingExercise(reference=train, misconceptions=(), **question["exercise"])
+    kind = getattr(training, question["kind"])
+    exercise = kind(reference=train, misconceptions=(), **question["exercise"])
     with time_limit(question["seconds"]):
         trace, network = observe(exercise, train, question["seed"], question["device"])
-    return {"trace": asdict(trace)}, _weights(network)
+    return {"kind": type(trace).__name__, "trace": asdict(trace)}, _weights(network)
 
 
 def _weights(network: nn.Module | None) -> dict[str, Tensor]:

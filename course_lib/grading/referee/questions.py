@@ -50,7 +50,8 @@ def question(name: str, secret: str, device: str) -> Question:
         numbers = {f.name: getattr(exercise, f.name) for f in fields(exercise)}
         plain = {key: value for key, value in numbers.items() if isinstance(value, str | int | float)}
         # The world in which the student's loop trains is the public one; it is measured in another.
-        asked = {"exercise": plain, "seed": PUBLIC_SEED, "device": device, "seconds": SECONDS_OF_TRAINING}
+        asked: dict[str, Any] = {"kind": type(exercise).__name__, "exercise": plain}
+        asked |= {"seed": PUBLIC_SEED, "device": device, "seconds": SECONDS_OF_TRAINING}
         return Question((), 0, {"ask": "training", **asked}, {})
     public = on_devices(exercise, PUBLIC_SEED, 1, device)
     cases = public + on_devices(exercise, as_number(secret), SECRET_ROUNDS, device)

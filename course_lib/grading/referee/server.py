@@ -17,7 +17,7 @@ from course_lib.grading.referee.protocol import SECONDS_OF_SILENCE, ProtocolErro
 from course_lib.grading.referee.questions import Question, question
 from course_lib.grading.referee.verdict import HandIn, verdict_on
 
-SOCKET = "referee"
+SOCKET = "referee.sock"
 MAX_CONNECTIONS = 4
 MAX_NOTES = 5
 

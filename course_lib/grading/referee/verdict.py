@@ -14,7 +14,7 @@ from course_lib.exercises import Answer, Case, Exercise, Trace, TrainingExercise
 from course_lib.grading.check import PUBLIC_SEED
 from course_lib.grading.ladder import Verdict, judge
 from course_lib.grading.referee.questions import Question, as_number
-from course_lib.grading.training import judge_training, measured, moved, untrained
+from course_lib.grading.training import judge_training, moved, networks, with_accuracy
 
 MAX_SENTENCE = 600
 _DTYPES = {
@@ -113,15 +113,15 @@ def _listed(names: object) -> list[Any]:
 
 
 def _on_training(exercise: TrainingExercise, given: HandIn, seed: int) -> Verdict:
-    trace = _trace(given.header.get("trace"))
-    start, _ = untrained(exercise, PUBLIC_SEED)
+    trace = _trace(given.header)
+    start, _ = networks(exercise, PUBLIC_SEED)
     network = None
     if given.tensors:
         network = _rebuilt(start, given.tensors)
         trace = replace(trace, returned_moved=moved(network, start))
     elif trace.features is not None and not trace.error:
         raise Unreadable("no network was handed in.")
-    return judge_training(exercise, measured(exercise, trace, network, start, seed))
+    return judge_training(exercise, with_accuracy(exercise, trace, network, PUBLIC_SEED, world=seed))
 
 
 def _rebuilt(start: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
@@ -139,12 +139,15 @@ def _rebuilt(start: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
     return network
 
 
-def _trace(told: object) -> Trace:
+def _trace(header: Mapping[str, Any]) -> Trace:
     """The notes on the training, each of the type that it should have."""
-    if not isinstance(told, dict):
+    kinds: list[type[Trace]] = [Trace, *Trace.__subclasses__()]
+    kind = next((each for each in kinds if each.__name__ == header.get("kind")), None)
+    told = header.get("trace")
+    if not isinstance(told, dict) or kind is None:
         raise Unreadable("what was handed in says nothing about the training.")
-    known = {f.name: _like(f.default, told[f.name]) for f in fields(Trace) if f.name in told}
-    return replace(Trace(**known), accuracy=0.0, baseline=0.0)
+    known = {f.name: _like(f.default, told[f.name]) for f in fields(kind) if f.name in told}
+    return replace(kind(**known), accuracy=0.0, baseline=0.0)
 
 
 def _like(default: object, value: object) -> Any:
