@@ -73,7 +73,6 @@ import os, sys
 
 if os.environ.get("NBGRADER_EXECUTION") == "autograde":
     print("a warning", file=sys.stderr)
-    assert "COURSE_SECRET_SEED" in os.environ, "no secret seed"
 assert double(3) == 6, "double(3) should be 6"
 
 # %% {graded("halve-answer", None)}
@@ -106,6 +105,8 @@ def make_clone(root: Path) -> Path:
     lab.write_text(LAB)
     for name in ("nbgrader_config.py", "pyproject.toml"):
         shutil.copy(ROOT / name, root / name)
+    with (root / "nbgrader_config.py").open("a") as config:
+        config.write("c.ExecuteLab.own_tests = True  # its graded cells are plain asserts\n")
     return root
 
 

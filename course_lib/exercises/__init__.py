@@ -4,10 +4,22 @@ from course_lib.exercises.base import Answer, Case, Exercise, Misconception
 from course_lib.exercises.training import Trace, TrainingExercise
 from course_lib.exercises.week1 import EXERCISES as WEEK1
 
-__all__ = ["Answer", "Case", "Exercise", "Misconception", "Trace", "TrainingExercise", "get"]
+__all__ = [
+    "WEEKS",
+    "Answer",
+    "Case",
+    "Exercise",
+    "Misconception",
+    "Trace",
+    "TrainingExercise",
+    "get",
+    "names",
+]
+
+WEEKS: dict[int, tuple[Exercise | TrainingExercise, ...]] = {1: WEEK1}
 
 _EXERCISES: dict[str, Exercise | TrainingExercise] = {
-    exercise.name: exercise for week in (WEEK1,) for exercise in week
+    exercise.name: exercise for week in WEEKS.values() for exercise in week
 }
 
 
@@ -20,3 +32,8 @@ def get(name: str) -> Exercise | TrainingExercise:
     if name not in _EXERCISES:
         raise ValueError(f"there is no exercise {name!r}; there are: {', '.join(sorted(_EXERCISES))}")
     return _EXERCISES[name]
+
+
+def names() -> frozenset[str]:
+    """The grade ids of all exercises."""
+    return frozenset(_EXERCISES)

@@ -18,12 +18,14 @@ class Case:
         options: keyword arguments by name, numbers or tensors; no gradient is asked for them.
         about: what is special about this input ("two identical rows"); empty for an ordinary one.
         question: what to ask a student who returns inf or NaN here, as a sentence.
+        given_on: the device on which the function gets the tensors, if not the one they are on here.
     """
 
     tensors: dict[str, Tensor]
     options: dict[str, float | Tensor] = field(default_factory=dict)
     about: str = ""
     question: str = ""
+    given_on: str = ""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -32,7 +34,7 @@ class Case:
 
     @property
     def device(self) -> torch.device:
-        return next(iter(self.tensors.values())).device
+        return torch.device(self.given_on or next(iter(self.tensors.values())).device)
 
     def to(self, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> Case:
         """The same input with its floating-point tensors cast, and all of them on `device`."""
@@ -106,6 +108,7 @@ class Answer:
         attached: whether the value carries a gradient back to the inputs.
         gradients: one for each floating-point input, of the sum of the value weighted by fixed numbers.
         calls: how many torch functions were called.
+        device: the type of the device that the value was on ("cpu", "cuda").
     """
 
     value: Tensor | None = None
@@ -115,6 +118,7 @@ class Answer:
     attached: bool = False
     gradients: dict[str, Tensor] = field(default_factory=dict)
     calls: int = 0
+    device: str = "cpu"
 
 
 def output_weights(value: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ class TrainingExercise:
         count: training images.
         epochs, batch_size, lr: what the function is called with.
         width: of the small network.
-        temperature: of the NT-Xent that it is handed.
+        temperature: of the contrastive loss that it is handed.
     """
 
     name: str

@@ -7,7 +7,6 @@ import os
 import sys
 import textwrap
 import warnings
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
@@ -15,12 +14,12 @@ from dataclasses import dataclass
 import torch
 
 from course_lib.exercises import Answer, Case, Exercise, TrainingExercise, get
-from course_lib.grading.answers import answer, time_limit
+from course_lib.grading.answers import answer_all, time_limit
 from course_lib.grading.ladder import Verdict, judge
-from course_lib.grading.training import judge_training, observe
+from course_lib.grading.referee.client import HandedIn, hand_in
+from course_lib.grading.training import judge_training, observe, with_accuracy
 
 PUBLIC_SEED = 0
-SECRET_ROUNDS = 3
 SECONDS_A_CASE = 10.0
 SECONDS_OF_TRAINING = 75.0
 
@@ -60,18 +59,20 @@ class Passed:
         display({"text/plain": repr(self), "text/html": self._repr_html_()}, raw=True)
 
 
-def check(name: str, student_code: object, *, seed: int | None = None) -> Passed:
+def check(name: str, student_code: object, *, seed: int = PUBLIC_SEED) -> Passed | HandedIn:
     """Try a student's function on many inputs and say what is wrong with it, if anything.
 
     The rungs, in this order: it can be called, it runs, it leaves its inputs alone, type, shape, dtype and
     device, finite, value, (for vectorised items) no loop, gradient. The first broken one is reported. A wrong
     value is compared with the usual mistakes; if exactly one reproduces it, the mistake is named.
 
+    While a lab is graded (the environment has COURSE_REFEREE), nothing is judged here: what the function does
+    with other inputs, and more of them, is handed in to the referee.
+
     Args:
         name: of the exercise, which is its grade id.
         student_code: the function.
-        seed: of the inputs. By default those everybody sees; an autograder sets the environment variable
-            COURSE_SECRET_SEED to have others, and more of them.
+        seed: of the inputs; by default those everybody sees.
 
     Returns:
         An object that shows as one line.
@@ -81,14 +82,12 @@ def check(name: str, student_code: object, *, seed: int | None = None) -> Passed
         NotImplementedError: as raised by the function: an item that was left blank.
         ValueError: there is no such exercise.
     """
-    exercise = get(name)
-    if not callable(student_code):
-        kind = type(student_code).__name__
-        raise CheckFailed(name, Verdict("callable", (f"expected your function, got a {kind}.",)))
-    seed, rounds = _seed_and_rounds(seed)
+    referee = os.environ.get("COURSE_REFEREE")
     try:
         with _stderr_costs_nothing():
-            verdict = examine(exercise, student_code, seed, rounds)
+            if referee:
+                return hand_in(referee, name, student_code)
+            verdict = examine(get(name), student_code, seed)
     except NotImplementedError as blank:
         raise blank.with_traceback(None) from None  # a blank item needs no tour of this package
     if not verdict.passed:
@@ -96,21 +95,22 @@ def check(name: str, student_code: object, *, seed: int | None = None) -> Passed
     return Passed(name, verdict)
 
 
-def examine(
-    exercise: Exercise | TrainingExercise, student_code: Callable[..., object], seed: int, rounds: int
-) -> Verdict:
+def examine(exercise: Exercise | TrainingExercise, student_code: object, seed: int) -> Verdict:
     """Run a student's function on the exercise's inputs, and judge what it did."""
+    if not callable(student_code):
+        kind = type(student_code).__name__
+        return Verdict("callable", (f"expected your function, got a {kind}.",))
     if isinstance(exercise, Exercise):
-        cases = all_cases(exercise, seed, rounds)
+        cases = all_cases(exercise, seed)
         return judge(exercise, cases, run(student_code, cases))
     with time_limit(SECONDS_OF_TRAINING):
-        trace = observe(exercise, student_code, seed)
-    return judge_training(exercise, trace)
+        trace, network = observe(exercise, student_code, seed)
+    return judge_training(exercise, with_accuracy(exercise, trace, network, seed))
 
 
-def all_cases(exercise: Exercise, seed: int, rounds: int) -> list[Case]:
+def all_cases(exercise: Exercise, seed: int) -> list[Case]:
     """The exercise's cases on the CPU and, where there is one, on the GPU too."""
-    cases = exercise.cases(seed, rounds)
+    cases = exercise.cases(seed, 1)
     if torch.cuda.is_available():
         cases += [case.to(device="cuda") for case in cases]
     return cases
@@ -118,22 +118,7 @@ def all_cases(exercise: Exercise, seed: int, rounds: int) -> list[Case]:
 
 def run(student_code: Callable[..., object], cases: Sequence[Case]) -> list[Answer]:
     """Answers to the cases, in order, up to the first that ends in an exception or takes too long."""
-    answers: list[Answer] = []
-    for case in cases:
-        with time_limit(SECONDS_A_CASE):
-            answers.append(answer(student_code, case))
-        if answers[-1].error:
-            break
-    return answers
-
-
-def _seed_and_rounds(seed: int | None) -> tuple[int, int]:
-    secret = os.environ.get("COURSE_SECRET_SEED")
-    if seed is not None:
-        return seed, 1
-    if not secret:
-        return PUBLIC_SEED, 1
-    return (int(secret) if secret.isdigit() else zlib.crc32(secret.encode())), SECRET_ROUNDS
+    return answer_all(student_code, cases, SECONDS_A_CASE)
 
 
 @contextmanager

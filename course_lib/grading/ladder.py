@@ -16,6 +16,8 @@ from course_lib.grading.answers import answer
 
 # Relative tolerance by dtype of the inputs; the reference is computed in float64 from the same numbers.
 _RTOL = {torch.float64: 1e-6, torch.float32: 2e-4, torch.float16: 1e-3, torch.bfloat16: 1e-3}
+# On a GPU, matrix products may round their factors to TF32 (10 bits) or bfloat16 (7 bits).
+_RTOL_CUDA = {torch.float64: 1e-6, torch.float32: 5e-3, torch.float16: 1e-2, torch.bfloat16: 1e-2}
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,14 @@ class Verdict:
     Args:
         rung: where it broke ("value", "gradient", ...); empty if it passed.
         sentences: the message, each sentence to stand on a line of its own.
+        credit: the share of the item's points that is earned, 0 to 1.
+        misconception: the usual mistake that was recognised; empty if none was.
     """
 
     rung: str
     sentences: tuple[str, ...]
+    credit: float = 0.0
+    misconception: str = ""
 
     @property
     def passed(self) -> bool:
@@ -37,11 +43,15 @@ class Verdict:
 
 @dataclass(frozen=True)
 class _Trial:
-    """One case with what the student's function and the reference made of it."""
+    """One case with what the student's function and the reference made of it.
+
+    Of a case that is not public, no sentence tells what the reference makes of it.
+    """
 
     case: Case
     got: Answer
     expected: Answer
+    public: bool = True
 
     @property
     def value(self) -> Tensor:
@@ -59,7 +69,7 @@ class _Trial:
 
     @property
     def value_is_right(self) -> bool:
-        return same(self.value, self.target, self.case.dtype)
+        return same(self.value, self.target, self.case.dtype, self.case.device.type)
 
     @property
     def deviation(self) -> float:
@@ -71,35 +81,93 @@ class _Trial:
     @property
     def gradient_is_right(self) -> bool:
         return all(
-            same_gradient(self.got.gradients[name], gradient, self.case.dtype)
+            same_gradient(self.got.gradients[name], gradient, self.case.dtype, self.case.device.type)
             for name, gradient in self.expected.gradients.items()
         )
 
+    @property
+    def is_ordinary(self) -> bool:
+        """Nothing is special about the input, nor about its precision."""
+        return not self.case.about and self.case.dtype in (torch.float32, torch.float64)
 
-def judge(exercise: Exercise, cases: Sequence[Case], answers: Sequence[Answer]) -> Verdict:
-    """The verdict on `answers`, one for each of `cases` (or fewer: the first that failed may be the last)."""
+
+def judge(
+    exercise: Exercise, cases: Sequence[Case], answers: Sequence[Answer], public: int | None = None
+) -> Verdict:
+    """The verdict on `answers`, one for each of `cases` (or fewer: the first that failed may be the last).
+
+    Args:
+        public: how many cases, from the first, the student may know; of the others no sentence tells the
+            expected value. None: all.
+    """
     trials = [
-        _Trial(case, got, answer(exercise.reference, case.to(dtype=torch.float64)))
-        for case, got in zip(cases, answers, strict=False)
+        _Trial(
+            case,
+            got,
+            answer(exercise.reference, case.to(dtype=torch.float64)),
+            public is None or number < public,
+        )
+        for number, (case, got) in enumerate(zip(cases, answers, strict=False))
     ]
     for rung, climb in _RUNGS.items():
         sentences = climb(exercise, trials)
         if sentences:
-            return Verdict(rung, sentences)
-    return Verdict("", (_summary(exercise, cases),))
+            return Verdict(rung, sentences, _credit(trials, cases), _named(exercise, sentences))
+    if len(trials) < len(cases):
+        return Verdict("runs", (f"only {len(trials)} of {len(cases)} inputs were answered.",))
+    return Verdict("", (_summary(exercise, cases),), credit=1.0)
 
 
-def same(got: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
-    """Equal up to the rounding of inputs of this dtype; NaN equals NaN, so that mistakes can be compared."""
-    rtol = _RTOL[dtype]
+HALF, QUARTER = 0.5, 0.25
+
+
+def _credit(trials: Sequence[_Trial], cases: Sequence[Case]) -> float:
+    """What a wrong answer earns: half if every value is right, a quarter if those of ordinary inputs are.
+
+    The first means a wrong gradient, a loop, or inputs that were altered; the second, values that break only
+    on the inputs about which something is special (one image, long vectors, half precision).
+    """
+    right = [_has_the_right_value(trial) for trial in trials]
+    if len(trials) == len(cases) and all(right):
+        return HALF
+    ordinary = [ok for ok, trial in zip(right, trials, strict=True) if trial.is_ordinary]
+    answered = len(ordinary) == sum(_Trial(case, Answer(), Answer()).is_ordinary for case in cases)
+    return QUARTER if answered and ordinary and all(ordinary) else 0.0
+
+
+def _has_the_right_value(trial: _Trial) -> bool:
+    return (
+        trial.got.value is not None
+        and trial.got.value.shape == trial.target.shape
+        and trial.got.device == trial.case.device.type
+        and trial.value_is_right
+    )
+
+
+def _named(exercise: Exercise, sentences: tuple[str, ...]) -> str:
+    """The misconception that the sentences name."""
+    whens = [misconception.when for misconception in exercise.misconceptions]
+    return next((w for w in whens if any(s.endswith(f" when {w}.") for s in sentences)), "")
+
+
+def _rtol(dtype: torch.dtype, device: str) -> float:
+    return (_RTOL_CUDA if device == "cuda" else _RTOL)[dtype]
+
+
+def same(got: Tensor, expected: Tensor, dtype: torch.dtype, device: str = "cpu") -> bool:
+    """Equal up to the rounding of inputs of this dtype on this type of device.
+
+    NaN equals NaN, so that mistakes can be compared.
+    """
+    rtol = _rtol(dtype, device)
     return torch.allclose(got.double().cpu(), expected.double().cpu(), rtol, rtol / 10, equal_nan=True)
 
 
-def same_gradient(got: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
+def same_gradient(got: Tensor, expected: Tensor, dtype: torch.dtype, device: str = "cpu") -> bool:
     """Equal relative to the largest entry: small entries of a gradient are differences of large ones."""
     got, expected = got.double().cpu(), expected.double().cpu()
     scale = float(expected.abs().max()) if expected.numel() else 0.0
-    rtol = 10 * _RTOL[dtype]
+    rtol = 10 * _rtol(dtype, device)
     return torch.allclose(got, expected, 0.0, rtol * scale + rtol / 100, equal_nan=True)
 
 
@@ -155,9 +223,9 @@ def _shape(exercise: Exercise, trials: list[_Trial]) -> tuple[str, ...]:
 def _dtype_and_device(exercise: Exercise, trials: list[_Trial]) -> tuple[str, ...]:
     for trial in trials:
         case, got = trial.case, trial.value
-        if got.device.type != case.device.type:
+        if trial.got.device != case.device.type:
             return (
-                f"you return a tensor on {got.device} for inputs on {case.device}.",
+                f"you return a tensor on {trial.got.device} for inputs on {case.device}.",
                 "Create new tensors where the inputs are, with device=....device.",
             )
         if got.dtype != trial.result_dtype and (exercise.differentiable or not got.is_floating_point()):
@@ -203,12 +271,13 @@ def _value(exercise: Exercise, trials: list[_Trial]) -> tuple[str, ...]:
         return ()
     named = _recognised(exercise, trials, wrong, gradient=False)
     only_there = len({trial.case.about for trial in wrong}) == 1 and bool(wrong[0].case.about)
-    shown = next((trial for trial in wrong if trial.deviation > 0.01), None)
-    shown = shown or max(wrong, key=lambda trial: trial.deviation)
+    known = [trial for trial in wrong if trial.public] or wrong
+    shown = next((trial for trial in known if trial.deviation > 0.01), None)
+    shown = shown or max(known, key=lambda trial: trial.deviation)
     return (
         _how_many("wrong value", wrong, trials),
         *(_naming(named) if named else ()),
-        f"For example: {_difference(shown.value, shown.target)}, on {shown.case.describe()}.",
+        f"For example: {_difference(shown.value, shown.target, shown.public)}, on {shown.case.describe()}.",
         *((shown.case.question,) if shown.case.question and only_there and not named else ()),
     )
 
@@ -252,9 +321,10 @@ def _gradient(exercise: Exercise, trials: list[_Trial]) -> tuple[str, ...]:
             "right values, but no gradient: the result is cut off from the inputs.",
             "Look for .detach(), .data, .item(), torch.no_grad() or torch.tensor(...).",
         )
+    shown = next((trial for trial in wrong if trial.public), wrong[0])
     return (
         _how_many("right values, but a wrong gradient", wrong, trials),
-        *(_naming(named, "Your gradient is") if named else (_which_gradient(wrong[0]),)),
+        *(_naming(named, "Your gradient is") if named else (_which_gradient(shown),)),
     )
 
 
@@ -292,13 +362,15 @@ def _recognised(
 
 
 def _reproduces(misconception: Misconception, trial: _Trial, gradient: bool) -> bool:
-    theirs, dtype = answer(misconception.function, trial.case), trial.case.dtype
+    theirs = answer(misconception.function, trial.case)
+    dtype, device = trial.case.dtype, trial.case.device.type
     if theirs.value is None or theirs.value.shape != trial.value.shape:
         return False
-    if not same(trial.value, theirs.value, dtype):
+    if not same(trial.value, theirs.value, dtype, device):
         return False
     return not gradient or all(
-        same_gradient(mine, theirs.gradients[name], dtype) for name, mine in trial.got.gradients.items()
+        same_gradient(mine, theirs.gradients[name], dtype, device)
+        for name, mine in trial.got.gradients.items()
     )
 
 
@@ -317,14 +389,19 @@ def _how_many(what: str, wrong: list[_Trial], trials: list[_Trial]) -> str:
     return f"{what} on {len(wrong)} of {len(trials)} inputs."
 
 
-def _difference(got: Tensor, expected: Tensor) -> str:
-    """`got 1.946, expected 1.792`, for tensors at the entry that differs most."""
+def _difference(got: Tensor, expected: Tensor, public: bool) -> str:
+    """`got 1.946, expected 1.792`, for tensors at the entry that differs most.
+
+    Not public: `got 1.946, which is too large`.
+    """
     got, expected = got.double().cpu(), expected.double().cpu()
     where = ""
     if got.ndim:
         index = torch.unravel_index((got - expected).abs().argmax(), got.shape)
         where = f" at [{', '.join(str(int(i)) for i in index)}]"
         got, expected = got[index], expected[index]
+    if not public:
+        return f"got {got.item():.4g}, which is too {'large' if got > expected else 'small'}{where}"
     texts = [f"{got.item():.{d}g} {expected.item():.{d}g}".split() for d in (4, 6, 10)]
     mine, theirs = next((pair for pair in texts if pair[0] != pair[1]), texts[-1])
     return f"got {mine}, expected {theirs}{where}"
@@ -333,10 +410,11 @@ def _difference(got: Tensor, expected: Tensor) -> str:
 def _which_gradient(trial: _Trial) -> str:
     for name, expected in trial.expected.gradients.items():
         got = trial.got.gradients[name]
-        if not same_gradient(got, expected, trial.case.dtype):
+        if not same_gradient(got, expected, trial.case.dtype, trial.case.device.type):
             if not got.any():
                 return f"It is zero with respect to {name}: is {name} detached, or unused?"
-            return f"With respect to {name}: {_difference(got, expected)}, on {trial.case.describe()}."
+            difference = _difference(got, expected, trial.public)
+            return f"With respect to {name}: {difference}, on {trial.case.describe()}."
     return ""
 
 

@@ -1,9 +1,10 @@
 """What the autograder makes of answers that crash, hang, die or warn, on a tiny lab."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_lab import hand_in, make_clone
+from tiny_lab import ROOT, hand_in, make_clone
 
 from course_lib.cli.sync import sync
 from course_lib.grading import autograde as grading
@@ -86,12 +87,21 @@ def test_a_written_answer_in_own_words_waits_for_a_reader(course: Course) -> Non
     assert scores(items) == {"double": 5, "halve": 3, "q1": None}
 
 
-def test_hidden_tests_get_a_seed_that_the_environment_may_set(
-    course: Course, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kernel_does_not_get_the_secret_seed(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COURSE_SECRET_SEED", "20240229")
-    show = "import os\ndef double(x):\n    raise RuntimeError(os.environ['COURSE_SECRET_SEED'])"
-    assert "20240229" in graded(course, "curious", {"double-answer": show})["double"].line
+    show = "import os\ndef double(x):\n    raise RuntimeError(os.environ.get('COURSE_SECRET_SEED'))"
+    assert graded(course, "curious", {"double-answer": show})["double"].line == "RuntimeError: None"
+
+
+def test_a_lab_whose_graded_cells_are_no_checks_is_refused_unless_told_otherwise(
+    course: Course, tmp_path: Path
+) -> None:
+    strict = tmp_path / "nbgrader_config.py"
+    strict.write_text((ROOT / "nbgrader_config.py").read_text())
+    trusting = replace(course, config_file=strict)
+    grading.submit(trusting, "strict", course.solution)
+    with pytest.raises(RuntimeError, match=r"'double' must be exactly check\('double', <function>\)"):
+        grading.autograde(trusting, "strict")
 
 
 def test_what_cannot_be_graded_at_all_says_why(course: Course, tmp_path: Path) -> None:

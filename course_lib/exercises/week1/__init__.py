@@ -9,6 +9,9 @@ from course_lib.exercises.week1.nt_xent import NT_XENT_LOSS, NT_XENT_NAIVE, NT_X
 from course_lib.exercises.week1.soft_neighbours import SOFT_NEAREST_NEIGHBOR_LOSS
 from course_lib.exercises.week1.triplets import SEMI_HARD_TRIPLET_LOSS
 
+# What a student's code cannot use while this lab is graded, beside the references of its items.
+WITHHELD = ("course_lib.losses", "course_lib.methods")
+
 EXERCISES: tuple[Exercise | TrainingExercise, ...] = (
     NT_XENT_NAIVE,
     NT_XENT_VECTORISED,
