@@ -128,9 +128,9 @@ class _Scratch:
         nbgrading.autograde(self.course, task.student, seed=task.settings.seed)
         executed = nbformat.read(self.course.path("autograded", task.student), as_version=4)
         penalty, comments = self._remarks_of_nbgrader(task)
-        bases = _bases(executed)
+        bases, seed = _bases(executed), task.settings.seed
         items = [
-            Item(item.name, item.score, item.points, item.line, item.error, bases[item.name])
+            Item(item.name, item.score, item.points, _without(seed, item.line), item.error, bases[item.name])
             for item in nbgrading.items(self.course, task.student)
         ]
         text = _finished(executed, remarks, task.settings.seed)
@@ -214,13 +214,15 @@ def _finished(notebook: Any, remarks: list[str], seed: str) -> str:
 
 
 def _hide(output: Any, seed: str) -> None:
-    """Replace the seed in an output, should student code have printed it; short ones are common numbers."""
-    if len(seed) < 5:
-        return
+    """Replace the seed in an output, should student code have printed it."""
     for key, value in output.items():
         if isinstance(value, str):
-            output[key] = value.replace(seed, "•••")
+            output[key] = _without(seed, value)
         elif isinstance(value, list):
-            output[key] = [each.replace(seed, "•••") if isinstance(each, str) else each for each in value]
+            output[key] = [_without(seed, each) if isinstance(each, str) else each for each in value]
         elif isinstance(value, dict):
             _hide(value, seed)
+
+
+def _without(seed: str, text: str) -> str:
+    return text.replace(seed, "•••") if len(seed) >= 5 else text  # shorter ones are common numbers

@@ -16,7 +16,9 @@ from typing import Any
 
 from course_lib.grading.batch.task import FAILED, Result, Task
 
-_CONTEXT = get_context("spawn")
+# Workers are forked from a server process that has imported everything once. It uses one thread and no GPU.
+_CONTEXT = get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["course_lib.grading.batch.warm"])
 _SLACK = 300  # seconds for starting, repairing and closing, on top of a notebook's own limit
 _TRIES = 2
 
@@ -131,7 +133,8 @@ class _Worker:
 def _environment(number: int, jobs: int, scratch: Path) -> dict[str, str]:
     """One GPU a worker, in turn; as many threads as there are cores for each."""
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    environment = {"COURSE_SCRATCH": str(scratch), "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    own = {"COURSE_SCRATCH": str(scratch), "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    environment = {**os.environ, **own}
     if (gpus := gpu_count()) > 1:
         environment["CUDA_VISIBLE_DEVICES"] = str(number % gpus)
     return environment
@@ -149,8 +152,11 @@ def _work(connection: Connection, environment: dict[str, str]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # Ctrl-C is the command's business. Not SIG_IGN: kernels would inherit it, and could not be interrupted.
     signal.signal(signal.SIGINT, lambda *_: None)
+    import torch
+
     from course_lib.grading.batch.grade import clean_up, grade
 
+    torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
     try:
         while (task := connection.recv()) is not None:
             connection.send(grade(task))

@@ -24,12 +24,13 @@ class ExecuteWithin(ExecuteLab):
     max_output = Integer(200_000, help="characters of output a cell may leave").tag(config=True)
 
     def preprocess(self, nb: Any, resources: Any = None, km: Any = None) -> Any:
-        self.end = monotonic() + self.total
+        self.end = 0.0
         self.cell_limit: int = self.timeout or self.total
         self.written: Counter[int] = Counter()
         return super().preprocess(nb, resources, km)
 
     def preprocess_cell(self, cell: Any, resources: Any, index: int) -> Any:
+        self.end = self.end or monotonic() + self.total  # starting the kernel does not count
         left = self.end - monotonic()
         sentence = f"the notebook as a whole took longer than {self.total} s"
         if cell.cell_type == "code" and left <= 0:
