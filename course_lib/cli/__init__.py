@@ -1,4 +1,4 @@
-"""The `course` command: `course run`, `course sync`, `course doctor`; each says what it does with --help."""
+"""The `course` command; each of its commands says what it does with --help."""
 
 from __future__ import annotations
 
@@ -42,6 +42,34 @@ def _parser() -> argparse.ArgumentParser:
     sync.add_argument("--check", action="store_true", help="change nothing; fail if something is out of date")
     sync.set_defaults(command=_sync)
 
+    autograde = commands.add_parser(
+        "autograde",
+        help="grade a class: parallel, resumable, whatever single submissions look like",
+        description="Grade everything in submitted/<student>/LAB that is new or has changed. Scores go into "
+        "the gradebook, executed notebooks into autograded/. A run that was stopped, however it was stopped, "
+        "is continued by the next one. Written answers wait for a reader in nbgrader's formgrader; marks "
+        "given there survive.",
+    )
+    autograde.add_argument("lab", metavar="LAB", help="for example lab1_contrastive_losses")
+    autograde.add_argument("--jobs", type=int, default=0, help="worker processes (default: one a core)")
+    autograde.add_argument(
+        "--scheduler", default="", metavar="ADDRESS", help="of a Dask cluster, tcp://host:port, to work there"
+    )
+    autograde.add_argument(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="cuda: also check on the GPU; one submission at a time a GPU (default: cpu)",
+    )
+    autograde.add_argument("--student", default="", metavar="ID", help="grade this one again, changed or not")
+    autograde.add_argument(
+        "--minutes", type=float, default=20, help="limit for one notebook as a whole (default: 20)"
+    )
+    autograde.add_argument(
+        "--unsafe", action="store_true", help="run student code without a sandbox, with your rights"
+    )
+    autograde.set_defaults(command=_autograde)
+
     doctor = commands.add_parser("doctor", help="what this machine has and lacks, each line with its cure")
     doctor.set_defaults(command=_doctor)
     return parser
@@ -70,6 +98,21 @@ def _sync(*, check: bool) -> int:
     if not changed and not extra:
         print("everything is up to date")
     return int(bool(extra or (check and changed)))
+
+
+def _autograde(
+    *, lab: str, jobs: int, scheduler: str, device: str, student: str, minutes: float, unsafe: bool
+) -> int:
+    from course_lib.cli.autograde import autograde
+    from course_lib.cli.project import find_root
+    from course_lib.grading.batch import Options
+
+    if jobs < 0:
+        raise ValueError(f"--jobs must be at least 1, got {jobs}")
+    if minutes <= 0:
+        raise ValueError(f"--minutes must be positive, got {minutes:g}")
+    seconds = max(1, round(60 * minutes))
+    return autograde(find_root(), lab, Options(jobs, scheduler, device, student, unsafe, seconds))
 
 
 def _doctor() -> int:

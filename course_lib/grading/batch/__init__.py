@@ -1,0 +1,16 @@
+"""Grade a class: in parallel, resumable at any moment, whatever single submissions look like."""
+
+from course_lib.grading.batch.run import Options, grade_class, records_of, submitted
+from course_lib.grading.batch.task import FAILED, GRADED, UNREADABLE, Item, Result
+
+__all__ = [
+    "FAILED",
+    "GRADED",
+    "UNREADABLE",
+    "Item",
+    "Options",
+    "Result",
+    "grade_class",
+    "records_of",
+    "submitted",
+]
