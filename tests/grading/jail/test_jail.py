@@ -146,13 +146,13 @@ def test_who_accepts_the_risk_gets_an_ordinary_kernel(monkeypatch: pytest.Monkey
 
 @pytest.mark.jail
 def test_the_kernel_name_in_a_notebook_changes_nothing() -> None:
-    with Kernel(kernel_name="../../no-such-kernel") as kernel:
+    with Kernel(kernel_name="../../no-such-kernel", warm=False) as kernel:
         assert kernel.ask("answer = 1") == 1
 
 
 @pytest.mark.jail
 def test_no_folder_and_no_control_group_is_left() -> None:
-    with Kernel() as kernel:
+    with Kernel(warm=False) as kernel:
         folder = Path(kernel.manager.connection_file).parent
         assert oct(folder.stat().st_mode)[-3:] == "700"
         group = kernel.manager.provisioner.process._group
@@ -166,7 +166,7 @@ def test_no_folder_and_no_control_group_is_left() -> None:
 def test_a_masked_library_is_what_the_kernel_imports(tmp_path: Path) -> None:
     (tmp_path / "course_lib").mkdir()
     (tmp_path / "course_lib" / "__init__.py").write_text("masked = True")
-    with Kernel(Jail(library=tmp_path)) as kernel:
+    with Kernel(Jail(library=tmp_path), warm=False) as kernel:
         assert kernel.ask("import course_lib\nanswer = course_lib.masked") is True
         assert "ModuleNotFoundError" in kernel.run("import course_lib.losses")
 
@@ -195,7 +195,7 @@ sys.path.insert(0, sys.argv[1])
 from jailed import Kernel
 from course_lib.grading.jail import Jail, Limits, missing
 assert os.getuid() == 12345 and not missing(), missing()
-with Kernel(Jail(limits=Limits(processes=80, memory=2**30))) as kernel:
+with Kernel(Jail(limits=Limits(processes=80, memory=2**30)), warm=False) as kernel:
     bomb = '''
 import os, signal
 children = []
