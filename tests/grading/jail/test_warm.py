@@ -54,9 +54,8 @@ def test_a_forked_kernel_looks_like_a_new_one(monkeypatch: pytest.MonkeyPatch) -
     assert {k: v for k, v in first["environment"].items() if k not in own} == {
         k: v for k, v in fresh["environment"].items() if k not in own
     }
-    for source in ("random", "numpy"):  # drawn from the system in every new process
+    for source in ("random", "numpy", "torch"):  # every new process draws its seed from the system
         assert len({first[source], second[source], fresh[source]}) == 3
-    assert first["torch"] == second["torch"] == fresh["torch"]  # the same in every new process
 
 
 def test_kernels_share_one_parent_which_has_imported_torch() -> None:

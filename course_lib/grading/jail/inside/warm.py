@@ -97,6 +97,7 @@ def init(request: dict[str, Any], named: dict[str, int], report: socket.socket) 
             report.close()
             waits.close()
             os.dup2(named["errors"], 2)
+            os.close(named.pop("errors"))
             give_up_rights()
             asks.send(b"settled")
             if asks.recv(16) == b"go":
@@ -182,9 +183,8 @@ def run(request: dict[str, Any], named: dict[str, int]) -> None:
     os.environ.update(request["env"])
     random.seed()
     numpy.random.seed()  # noqa: NPY002 (notebooks may use the old generator)
-    torch.manual_seed(torch.initial_seed())  # as in a new process, where it is the same every time
+    torch.seed()
     torch.set_num_threads(request["threads"])
-    sys.path[:] = [path for path in sys.path if path != "/jail"]
     os.setsid()
     spec = request["spec"]
     spec["hello"] = named["hello"]
