@@ -90,7 +90,7 @@ def arguments(jail: Jail, *, parent: bool = False, hidden: tuple[Path, ...] = ()
     return [
         *_namespaces(parent),
         "--clearenv",
-        *_mounts(jail, hidden),
+        *_mounts(jail, hidden, _referee(jail, parent)),
         *("--proc", "/proc", "--dev", "/dev"),
         *_devices(jail),
         *("--perms", "1777", "--size", quarter, "--tmpfs", "/dev/shm"),
@@ -110,19 +110,29 @@ def _namespaces(parent: bool) -> list[str]:
     shared = [f"--unshare-{kind}" for kind in ("user", "pid", "net", "ipc", "uts")]
     shared += ["--hostname", "jail", "--new-session"]
     if parent:  # no --die-with-parent: that would tie it to the thread that starts it
-        return [*shared, "--uid", "0", "--gid", "0", "--cap-add", "ALL"]
+        return [*shared, "--uid", "0", "--gid", "0", "--cap-add", "ALL", "--as-pid-1"]
     uid = str(UID)
     return [*shared, "--uid", uid, "--gid", uid, "--cap-drop", "ALL", "--disable-userns", "--die-with-parent"]
 
 
-def _mounts(jail: Jail, hidden: tuple[Path, ...]) -> list[str]:
+def _referee(jail: Jail, parent: bool) -> dict[str, list[str]]:
+    """The channel to the referee; a parent sees the folder with all channels and shows each child its own."""
+    if jail.channel and not parent:
+        return {"/referee": ["--ro-bind", str(jail.channel), "/referee"]}
+    places = {place: ["--dir", place] for place in ("/referee", "/kernel")}
+    if jail.channel:
+        places["/channels"] = ["--ro-bind", str(jail.channel.parent), "/channels"]
+    return places
+
+
+def _mounts(jail: Jail, hidden: tuple[Path, ...], referee: dict[str, list[str]]) -> list[str]:
     """What is seen of the host, outer folders first so that inner ones are laid over them."""
     library = (jail.library or Path(course_lib.__file__).parents[1]) / "course_lib"
     places: dict[str, list[str]] = {
         "/usr": ["--ro-bind", "/usr", "/usr"],
         "/jail": ["--ro-bind", str(INSIDE), "/jail"],
         "/library/course_lib": ["--ro-bind", str(library.resolve()), "/library/course_lib"],
-        "/referee": ["--ro-bind", str(jail.channel), "/referee"] if jail.channel else ["--dir", "/referee"],
+        **referee,
     }
     for link in _SYSTEM_LINKS:
         if os.path.islink(link):

@@ -14,7 +14,7 @@ from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
-from traitlets import Type, Unicode, default
+from traitlets import Bool, Type, Unicode, default
 
 from course_lib.grading.jail.policy import MIB, Jail, Limits
 from course_lib.grading.jail.probe import unsafe
@@ -72,6 +72,7 @@ class JailedKernelManager(AsyncKernelManager):
     raises JailMissing, unless COURSE_UNSAFE=1 is set: then it is an ordinary kernel.
     """
 
+    warm = Bool(True, help="fork kernels from a jailed parent that has imported torch").tag(config=True)
     client_class = Unicode("course_lib.grading.jail.manager.JailedKernelClient", config=True)
     client_factory = Type(JailedKernelClient, config=True)
 

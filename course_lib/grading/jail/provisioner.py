@@ -13,10 +13,12 @@ from jupyter_client.provisioning import LocalProvisioner
 
 from course_lib.grading.jail.policy import Jail
 from course_lib.grading.jail.probe import JailMissing, missing
-from course_lib.grading.jail.spawn import Order, Prisoner, start_cold
+from course_lib.grading.jail.spawn import JailBroke, Order, Prisoner, start_cold
+from course_lib.grading.jail.warm import warm_jail
 
 _PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
 _LONGEST_PATH = 100  # the system allows a Unix socket 107
+_told = False  # that there is no warm start
 
 
 class JailProvisioner(LocalProvisioner):
@@ -60,14 +62,23 @@ class JailProvisioner(LocalProvisioner):
         connection = Path(manager.connection_file).read_bytes()
         order = Order(self._jail, kwargs["env"], self._arguments, connection, self._sockets)
         try:
-            self.process = self.start(order)
+            self.process = self._start(order)
         finally:
             for sock in self._sockets.values():
                 sock.close()
         self.pid = self.process.pid
         return self.connection_info
 
-    def start(self, order: Order) -> Prisoner:
+    def _start(self, order: Order) -> Prisoner:
+        """Fork the kernel from this process's warm parent if that is wanted and possible."""
+        global _told
+        if getattr(self.parent, "warm", False):
+            try:
+                return warm_jail(order.jail).start(order)
+            except JailBroke as error:
+                if not _told:
+                    self.log.warning("Kernels are started afresh, which takes seconds longer: %s", error)
+                _told = True
         return start_cold(order)
 
     async def wait(self) -> int | None:

@@ -157,15 +157,15 @@ def start_cold(order: Order) -> Prisoner:
     files = [
         (f"/submission/{name}", fd) for name, fd in open_files(order.jail.files, order.jail.limits.disk_bytes)
     ]
-    files += [(name, _temporary(text.encode())) for name, text in bubblewrap.ACCOUNTS.items()]
-    files.append((CONNECTION_FILE, _temporary(order.connection)))
+    files += [(name, temporary(text.encode())) for name, text in bubblewrap.ACCOUNTS.items()]
+    files.append((CONNECTION_FILE, temporary(order.connection)))
     inside = [sock.fileno() for sock in order.sockets.values()] + [theirs.fileno()]
     command = [
         *(program(), "--info-fd", str(info_write), "--block-fd", str(gate_read)),
         *bubblewrap.arguments(order.jail, hidden=hidden_folders(order.jail)),
         *(word for name, fd in files for word in ("--perms", "0644", "--file", str(fd), name)),
         *bubblewrap.seal(),
-        *_variables(bubblewrap.environment(order.jail, order.env)),
+        *variables(bubblewrap.environment(order.jail, order.env)),
         *("--", sys.executable, "/jail/kernel.py", specification(order, theirs.fileno()), *order.arguments),
     ]
     given = [*inside, info_write, gate_read, *(fd for _, fd in files)]
@@ -254,11 +254,11 @@ def read_pid(ours: socket.socket) -> int:
     raise OSError("the kernel is gone")
 
 
-def _variables(env: Mapping[str, str]) -> list[str]:
+def variables(env: Mapping[str, str]) -> list[str]:
     return [word for name, value in env.items() for word in ("--setenv", name, value)]
 
 
-def _temporary(content: bytes) -> int:
+def temporary(content: bytes) -> int:
     """A descriptor from which `content` can be read."""
     fd = os.memfd_create("connection", os.MFD_CLOEXEC)
     os.write(fd, content)

@@ -22,10 +22,11 @@ from jailed import Kernel, alive, processes_named
 import course_lib
 from course_lib.grading.jail import Jail, Limits
 from course_lib.grading.jail.policy import MIB
+from course_lib.grading.jail.probe import has_groups
 
 pytestmark = pytest.mark.jail
 
-KINDS = ["cold"]
+KINDS = ["cold", "warm"]
 SECRET = "a-secret-that-must-not-get-in"
 TIGHT = Limits(
     memory=1536 * MIB,
@@ -77,15 +78,18 @@ def kernel(kind: str, course: Course) -> Iterator[Kernel]:
         server = socket.socket(socket.AF_UNIX)
         server.bind(str(course.channel / "referee.sock"))
         server.listen()
-        with Kernel(Jail(files=course.mine, channel=course.channel, limits=TIGHT)) as kernel:
+        with Kernel(
+            Jail(files=course.mine, channel=course.channel, limits=TIGHT), warm=kind == "warm"
+        ) as kernel:
             yield kernel
         server.close()
+        (course.channel / "referee.sock").unlink()
 
 
 @pytest.fixture
 def doomed(kind: str, course: Course) -> Iterator[Kernel]:
     """One that the attack may kill."""
-    with Kernel(Jail(channel=course.channel, limits=TIGHT)) as kernel:
+    with Kernel(Jail(channel=course.channel, limits=TIGHT), warm=kind == "warm") as kernel:
         yield kernel
 
 
@@ -233,6 +237,20 @@ except OSError as error:
         assert kernel.ask(attack) == "ConnectionRefusedError"
 
 
+def test_sockets_that_no_namespace_holds_cannot_be_made(kernel: Kernel) -> None:
+    attack = """
+import socket
+answer = []
+for family in (40, 38, 17, 21):  # to the virtual machine's host, kernel cryptography, raw packets, RDS
+    try:
+        socket.socket(family, socket.SOCK_STREAM if family != 17 else socket.SOCK_RAW).close()
+        answer.append(family)
+    except OSError:
+        pass
+"""
+    assert kernel.ask(attack) == []
+
+
 def test_the_referee_can_be_spoken_to(kernel: Kernel) -> None:
     talk = "import socket\nsocket.socket(socket.AF_UNIX).connect('/referee/referee.sock')\nanswer = True"
     assert kernel.ask(talk) is True
@@ -241,6 +259,7 @@ def test_the_referee_can_be_spoken_to(kernel: Kernel) -> None:
 PRIVILEGES = """
 import ctypes, os
 libc = ctypes.CDLL(None, use_errno=True)
+KEYCTL = {"x86_64": 250, "aarch64": 219}
 status = open("/proc/self/status").read()
 powers = [line.split() for line in status.splitlines() if line.startswith("Cap")]
 answer = {
@@ -255,6 +274,8 @@ answer = {
     "pivot": libc.chroot(b"/tmp"),
     "become root": libc.setuid(0),
     "device": libc.mknod(b"/tmp/disk", 0o60666, os.makedev(254, 0)),
+    "keyring": libc.syscall(KEYCTL[os.uname().machine], 0, -3, 1),
+    "kernel program": libc.syscall(321 if os.uname().machine == "x86_64" else 280, 0, None, 0),
     "raise limits": 0,
 }
 import resource
@@ -344,6 +365,32 @@ except MemoryError:
     assert kernel.ask(bomb) == "MemoryError"
 
 
+@pytest.mark.skipif(
+    not has_groups(), reason="no control groups here: memory is limited for each process only"
+)
+def test_many_small_memory_bombs_are_one_large_one(kind: str) -> None:
+    with Kernel(Jail(limits=Limits(memory=2048 * MIB)), warm=kind == "warm") as kernel:
+        bombs = """
+import os, signal, time
+children = []
+for _ in range(7):
+    if (pid := os.fork()) == 0:
+        try:
+            hoard = b"x" * (400 * 2**20)
+        finally:
+            signal.pause()
+    children.append(pid)
+killed = 0
+for _ in range(100):
+    killed += sum(os.waitpid(pid, os.WNOHANG) != (0, 0) for pid in children)
+    if killed:
+        break
+    time.sleep(0.2)
+print("killed" if killed else "all of it")
+"""
+        assert kernel.run(bombs) in ("killed\n", "dead")
+
+
 def test_disks_fill_up_to_their_size(kernel: Kernel) -> None:
     fill = """
 import os
@@ -410,7 +457,7 @@ time.sleep(1)
 
 
 def test_nothing_outlives_the_kernel(kind: str) -> None:
-    with Kernel(Jail(limits=TIGHT)) as kernel:
+    with Kernel(Jail(limits=TIGHT), warm=kind == "warm") as kernel:
         kernel.run(DAEMON)
         assert len(processes_named(MARK)) == 2
         began = time.monotonic()
@@ -419,14 +466,14 @@ def test_nothing_outlives_the_kernel(kind: str) -> None:
 
 
 def test_a_kernel_deaf_to_everything_ends_at_the_wall(kind: str) -> None:
-    with Kernel(Jail(limits=Limits(wall_seconds=3))) as kernel:
+    with Kernel(Jail(limits=Limits(wall_seconds=3)), warm=kind == "warm") as kernel:
         assert kernel.run(DAEMON + "while True: pass") == "dead"
         assert kernel.manager.reason == "the notebook ran longer than 3 s in all"
         assert gone(MARK)
 
 
 def test_endless_printing_is_an_error_of_its_cell(kind: str) -> None:
-    with Kernel(Jail(limits=Limits(output_bytes=8 * MIB))) as kernel:
+    with Kernel(Jail(limits=Limits(output_bytes=8 * MIB)), warm=kind == "warm") as kernel:
         said = kernel.run("while True: print('x' * 10**5)")
         assert said.endswith("TooMuchOutput: this cell printed more than 1 MiB: is there an endless loop?")
         assert len(said) < 1.2 * MIB
@@ -434,7 +481,7 @@ def test_endless_printing_is_an_error_of_its_cell(kind: str) -> None:
 
 
 def test_endless_output_past_the_printing_ends_the_kernel(kind: str) -> None:
-    with Kernel(Jail(limits=Limits(output_bytes=8 * MIB))) as kernel:
+    with Kernel(Jail(limits=Limits(output_bytes=8 * MIB)), warm=kind == "warm") as kernel:
         attack = (
             "from IPython.display import display\nwhile True: display({'text/plain': 'x' * 10**6}, raw=True)"
         )
@@ -443,7 +490,7 @@ def test_endless_output_past_the_printing_ends_the_kernel(kind: str) -> None:
 
 
 def test_a_huge_message_is_not_taken_in(kind: str) -> None:
-    with Kernel() as kernel:
+    with Kernel(warm=kind == "warm") as kernel:
         attack = "from IPython.display import display\ndisplay({'text/plain': 'x' * 10**8}, raw=True)"
         with pytest.raises(TimeoutError):
             kernel.run(attack, timeout=3)
@@ -452,7 +499,7 @@ def test_a_huge_message_is_not_taken_in(kind: str) -> None:
 def test_what_bypasses_ipython_does_not_reach_the_grader(
     kind: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with Kernel() as kernel:
+    with Kernel(warm=kind == "warm") as kernel:
         attack = """
 import os, sys
 for fd in range(3, 30):
@@ -472,7 +519,7 @@ GRADER = """
 import asyncio, sys
 from course_lib.grading.jail import Jail, JailedKernelManager
 async def main():
-    manager = JailedKernelManager()
+    manager = JailedKernelManager(warm=sys.argv[2] == 'warm')
     await manager.start_kernel()
     client = manager.client()
     client.start_channels()
@@ -485,7 +532,7 @@ asyncio.run(main())
 
 
 def test_the_jail_dies_with_a_killed_grader(kind: str) -> None:
-    grader = subprocess.Popen([sys.executable, "-c", GRADER, DAEMON], stdout=subprocess.PIPE, text=True)
+    grader = subprocess.Popen([sys.executable, "-c", GRADER, DAEMON, kind], stdout=subprocess.PIPE, text=True)
     assert grader.stdout.readline() == "started\n"
     assert wait_until(lambda: len(processes_named(MARK)) == 3)  # the grader's own command line has it too
     grader.kill()
@@ -504,7 +551,9 @@ answer = True
 
 
 def test_two_kernels_know_nothing_of_each_other(kind: str, course: Course) -> None:
-    with Kernel(Jail(files=course.mine)) as eve, Kernel(Jail(files=course.other.parent)) as bob:
+    eves, bobs = Jail(files=course.mine), Jail(files=course.other.parent)
+    warm = kind == "warm"
+    with Kernel(eves, warm=warm) as eve, Kernel(bobs, warm=warm) as bob:
         bob.ask(HIDE, secret=SECRET)
         pid = bob.ask("answer = os.getpid()")
         spy = """

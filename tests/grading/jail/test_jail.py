@@ -146,13 +146,13 @@ def test_who_accepts_the_risk_gets_an_ordinary_kernel(monkeypatch: pytest.Monkey
 
 @pytest.mark.jail
 def test_the_kernel_name_in_a_notebook_changes_nothing() -> None:
-    with Kernel(kernel_name="../../no-such-kernel") as kernel:
+    with Kernel(kernel_name="../../no-such-kernel", warm=False) as kernel:
         assert kernel.ask("answer = 1") == 1
 
 
 @pytest.mark.jail
 def test_no_folder_and_no_control_group_is_left() -> None:
-    with Kernel() as kernel:
+    with Kernel(warm=False) as kernel:
         folder = Path(kernel.manager.connection_file).parent
         assert oct(folder.stat().st_mode)[-3:] == "700"
         group = kernel.manager.provisioner.process._group
@@ -166,7 +166,7 @@ def test_no_folder_and_no_control_group_is_left() -> None:
 def test_a_masked_library_is_what_the_kernel_imports(tmp_path: Path) -> None:
     (tmp_path / "course_lib").mkdir()
     (tmp_path / "course_lib" / "__init__.py").write_text("masked = True")
-    with Kernel(Jail(library=tmp_path)) as kernel:
+    with Kernel(Jail(library=tmp_path), warm=False) as kernel:
         assert kernel.ask("import course_lib\nanswer = course_lib.masked") is True
         assert "ModuleNotFoundError" in kernel.run("import course_lib.losses")
 
@@ -174,7 +174,7 @@ def test_a_masked_library_is_what_the_kernel_imports(tmp_path: Path) -> None:
 @pytest.mark.jail
 def test_a_jail_that_cannot_be_built_says_what_bubblewrap_said() -> None:
     with pytest.raises(RuntimeError, match="no-such-folder"):
-        asyncio.run(JailedKernelManager().start_kernel(jail=Jail(channel=Path("/no-such-folder"))))
+        asyncio.run(JailedKernelManager(warm=False).start_kernel(jail=Jail(channel=Path("/no-such-folder"))))
 
 
 # An ordinary user may not enter /root, where Python may be: give the test's user its own view of it.
@@ -195,7 +195,7 @@ sys.path.insert(0, sys.argv[1])
 from jailed import Kernel
 from course_lib.grading.jail import Jail, Limits, missing
 assert os.getuid() == 12345 and not missing(), missing()
-with Kernel(Jail(limits=Limits(processes=80, memory=2**30))) as kernel:
+with Kernel(Jail(limits=Limits(processes=80, memory=2**30)), warm=sys.argv[2] == "warm") as kernel:
     bomb = '''
 import os, signal
 children = []
@@ -210,8 +210,10 @@ try:
     bytearray(2**31)
 except MemoryError:
     children.append(0)
+import sys
+warm = "torch" in sys.modules
 seen = [os.path.exists(path) for path in ("/home", "/etc/shadow")]
-answer = [os.getuid(), len(children) < 100, children[-1], *seen]
+answer = [warm, os.getuid(), len(children) < 100, children[-1], *seen]
 for pid in children[:-1]:
     os.kill(pid, signal.SIGKILL)
 '''
@@ -221,7 +223,8 @@ for pid in children[:-1]:
 
 @pytest.mark.jail
 @pytest.mark.skipif(os.geteuid() != 0, reason="the other tests run as an ordinary user already")
-def test_an_ordinary_user_gets_the_same_jail(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["cold", "warm"])
+def test_an_ordinary_user_gets_the_same_jail(kind: str) -> None:
     command = [
         "unshare",
         "--mount",
@@ -236,6 +239,6 @@ def test_an_ordinary_user_gets_the_same_jail(tmp_path: Path) -> None:
     ]
     env = {**os.environ, "HOME": "/tmp", "PYTHONPATH": str(Path(bubblewrap.__file__).parents[3])}
     ran = subprocess.run(
-        [*command, str(Path(__file__).parent)], env=env, capture_output=True, text=True, cwd="/tmp"
+        [*command, str(Path(__file__).parent), kind], env=env, capture_output=True, text=True, cwd="/tmp"
     )
-    assert ran.stdout.strip() == "[65534, True, 0, False, False]", ran.stderr
+    assert ran.stdout.strip() == str([kind == "warm", 65534, True, 0, False, False]), ran.stderr
