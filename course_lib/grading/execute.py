@@ -140,6 +140,9 @@ class ExecuteLab(Execute):
         printed = [output for output in cell.outputs if output.output_type == "stream"]
         errors = [output for output in cell.outputs if output.output_type == "error"]
         cell.outputs = printed + [_said(f"{ruling.item}: {note}") for note in ruling.notes]
+        for error in errors:
+            if not any(error.ename in line for line in error.traceback):  # the kernel kept its traceback back
+                error.traceback = _error(error.ename, error.evalue)["traceback"]
         if self.lost or ruling.verdict is None:
             cell.outputs += errors or [new_output("error", **_error("NothingHandedIn", _NOTHING))]
         else:
