@@ -220,14 +220,9 @@ def test_a_module_keeps_names_signatures_and_docstrings_and_loses_the_rest() -> 
 
 
 def test_an_exercise_keeps_no_values() -> None:
-    source = "from functools import partial\nA, B = 1, partial(int)\nfor x in (1, 2):\n    print(x)\nEXERCISES: tuple = (A, B)\n"
+    source = "import math\nA, B = 1, math.pi\nfor x in (1, 2):\n    print(x)\nEXERCISES: tuple = (A, B)\n"
     text = mask.masked(source, "course_lib.exercises.week1.thing", mask.EXERCISES)
-    assert text.splitlines()[1:] == [
-        "from functools import partial",
-        "A = B = None",
-        "pass",
-        "EXERCISES = ()",
-    ]
+    assert text.splitlines()[1:] == ["import math", "A = B = None", "pass", "EXERCISES = ()"]
 
 
 def test_every_week_says_what_it_withholds() -> None:
