@@ -11,8 +11,8 @@ c = get_config()  # noqa: F821 (nbgrader defines it)
 c.CourseDirectory.course_id = "ssl-vision-course"
 c.CourseDirectory.source_directory = "solutions"
 c.CourseDirectory.release_directory = "assignments"
-# Text sources hold the solutions: they never reach a release.
-c.CourseDirectory.ignore = [".ipynb_checkpoints", "__pycache__", "*.pyc", "*.py", "feedback"]
+# Text sources hold the solutions: they never reach a release. verdicts.json is the grader's own record.
+c.CourseDirectory.ignore = [".ipynb_checkpoints", "__pycache__", "*.pyc", "*.py", "feedback", "verdicts.json"]
 
 # A blank lab fails with NotImplementedError and nothing else.
 c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}

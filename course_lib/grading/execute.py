@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import torch
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat.v4 import new_output
 from nbgrader.preprocessors import Execute
@@ -52,7 +53,9 @@ class ExecuteLab(Execute):
     seed = Unicode(help="secret seed of the inputs; the environment's COURSE_SECRET_SEED, else drawn").tag(
         config=True
     )
-    device = Unicode("cpu", help='"cuda" asks every input on the GPU as well').tag(config=True)
+    device = Unicode(help='"cuda" asks every input on the GPU as well; the default where there is one').tag(
+        config=True
+    )
     own_tests = Bool(
         False,
         help="let graded cells that are no check(...) score by what they raise; forging that is easy",
@@ -61,6 +64,10 @@ class ExecuteLab(Execute):
     @default("seed")
     def _seed(self) -> str:
         return os.environ.get("COURSE_SECRET_SEED", _DRAWN)
+
+    @default("device")
+    def _device(self) -> str:
+        return "cuda" if torch.cuda.is_available() else "cpu"
 
     def preprocess(self, nb: Any, resources: Any = None, km: Any = None) -> Any:
         self.lost = ""  # why no further cell can run
@@ -140,6 +147,9 @@ class ExecuteLab(Execute):
         printed = [output for output in cell.outputs if output.output_type == "stream"]
         errors = [output for output in cell.outputs if output.output_type == "error"]
         cell.outputs = printed + [_said(f"{ruling.item}: {note}") for note in ruling.notes]
+        for error in errors:
+            if not any(error.ename in line for line in error.traceback):  # the kernel kept its traceback back
+                error.traceback = _error(error.ename, error.evalue)["traceback"]
         if self.lost or ruling.verdict is None:
             cell.outputs += errors or [new_output("error", **_error("NothingHandedIn", _NOTHING))]
         else:

@@ -10,6 +10,7 @@ from course_lib.cli.notebooks import read
 from course_lib.cli.project import find_root, labs, samples
 from course_lib.cli.run import submissions
 from course_lib.cli.submission import declared
+from course_lib.exercises import names
 
 ROOT = find_root(Path(__file__))
 STUDENTS = [
@@ -44,6 +45,15 @@ def test_a_submission_scores_what_it_should(lab: str, student: str, build: Path)
         assert said in words(html.unescape(re.sub(r"<[^>]*>", "", page))), (
             "the student's page names the mistake"
         )
+
+
+@pytest.mark.parametrize("lab", [pytest.param(path, id=path.stem) for path in labs(ROOT)])
+def test_every_graded_code_cell_is_the_check_of_an_exercise(lab: Path) -> None:
+    for cell in read(lab.with_suffix(".ipynb")).cells:
+        if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("grade"):
+            name = cell.metadata.nbgrader["grade_id"]
+            assert re.fullmatch(rf'check\("{name}", \w+\)', cell.source)
+            assert name in names()
 
 
 @pytest.mark.parametrize("lab", [pytest.param(path, id=path.stem) for path in labs(ROOT)])

@@ -65,7 +65,7 @@ class Referee:
         self._secret, self._device = secret, device
         self._lock = threading.Lock()
         self._item: _Item | None = None
-        self._connections: set[socket.socket] = set()
+        self._connections: dict[socket.socket, bool] = {}  # oldest first; whether it was asked the question
 
     @property
     def address(self) -> Path:
@@ -80,14 +80,16 @@ class Referee:
         os.chmod(
             self.address, 0o666
         )  # a jailed kernel runs as somebody else; the folder keeps the others out
-        self._listener.listen(MAX_CONNECTIONS)
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener.listen(64)
+        self._thread = threading.Thread(target=self._listen, name="referee", daemon=True)
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._thread.join(timeout=5)
         self._hang_up()
         shutil.rmtree(self._private, ignore_errors=True)
 
@@ -115,14 +117,23 @@ class Referee:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            with self._lock:
-                welcome = len(self._connections) < MAX_CONNECTIONS
-                if welcome:
-                    self._connections.add(connection)
-            if welcome:
+            if self._is_welcome(connection):
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
             else:
                 connection.close()
+
+    def _is_welcome(self, connection: socket.socket) -> bool:
+        """Note a connection; one too many takes the place of the oldest that has asked nothing yet."""
+        with self._lock:
+            if len(self._connections) >= MAX_CONNECTIONS:
+                silent = next((old for old, asked in self._connections.items() if not asked), None)
+                if silent is None:
+                    return False
+                del self._connections[silent]
+                with contextlib.suppress(OSError):
+                    silent.shutdown(socket.SHUT_RDWR)
+            self._connections[connection] = False
+        return True
 
     def _serve(self, connection: socket.socket) -> None:
         connection.settimeout(SECONDS_OF_SILENCE)
@@ -135,6 +146,9 @@ class Referee:
                     item.note(refusal)
                 send(connection, {"refused": refusal})
                 return
+            with self._lock:
+                if connection in self._connections:
+                    self._connections[connection] = True
             send(connection, item.question.header, item.question.tensors)
             connection.settimeout(None)  # student code is running; the cell's own time limit applies
             given = HandIn(*receive(connection))
@@ -147,7 +161,7 @@ class Referee:
             pass  # the kernel hung up or was silent: the item has no answers then
         finally:
             with self._lock:
-                self._connections.discard(connection)
+                self._connections.pop(connection, None)
             connection.close()
 
     def _accept(self, item: _Item, given: HandIn) -> None:
@@ -161,7 +175,7 @@ class Referee:
 
     def _hang_up(self) -> None:
         with self._lock:
-            connections, self._connections = self._connections, set()
+            connections, self._connections = self._connections, {}
         for connection in connections:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
