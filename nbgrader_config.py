@@ -29,6 +29,8 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
+# Student code runs in a jail; where none can be built, only with --unsafe (COURSE_UNSAFE=1).
+c.Execute.kernel_manager_class = "course_lib.grading.jail.JailedKernelManager"
 c.Execute.timeout = 90  # seconds a cell; a graded one takes less than 10 on two free cores
 c.Execute.startup_timeout = 120
 c.Execute.iopub_timeout = 10

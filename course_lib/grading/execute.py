@@ -9,7 +9,6 @@ import secrets
 import tempfile
 from contextlib import ExitStack
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,9 @@ from traitlets import Bool, Unicode, default
 from course_lib.exercises import names
 from course_lib.grading import mask
 from course_lib.grading.check import CheckFailed, Passed
+from course_lib.grading.jail import CHANNEL, Jail, JailedKernelManager, unsafe
 from course_lib.grading.ladder import Verdict
-from course_lib.grading.referee.server import Referee, Ruling
+from course_lib.grading.referee.server import SOCKET, Referee, Ruling
 
 _DRAWN = str(secrets.randbelow(2**31))  # once a process: all submissions of a batch meet the same tests
 _CHECK = re.compile(r'check\("(\w+)", \w+\)')
@@ -101,16 +101,16 @@ class ExecuteLab(Execute):
 
     def start_new_kernel(self, **kwargs: Any) -> None:
         library = mask.library(frozenset(filter(None, self.items.values())))
+        jailed = issubclass(self.kernel_manager_class, JailedKernelManager) and not unsafe()
         env = {key: value for key, value in os.environ.items() if key != "COURSE_SECRET_SEED"}
         env |= {
-            "COURSE_REFEREE": str(self.referee.address),
+            "COURSE_REFEREE": str((CHANNEL if jailed else self.referee.channel) / SOCKET),
             "COURSE_STATIC": "1",
             "PYTHONPATH": os.pathsep.join([str(library), *_elsewhere(env.get("PYTHONPATH", ""))]),
         }
-        if self.kernel_manager_class.__name__ == "JailedKernelManager":
-            policy = import_module("course_lib.grading.jail.policy")
+        if jailed:
             folder = Path(self.resources["metadata"]["path"])
-            kwargs["jail"] = policy.Jail(
+            kwargs["jail"] = Jail(
                 library=library, channel=self.referee.channel, files=folder, device=self.device
             )
         super().start_new_kernel(env=env, **kwargs)

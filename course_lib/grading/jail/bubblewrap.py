@@ -29,9 +29,11 @@ PEERS = (
     "clip",
 )
 
+CHANNEL = Path("/referee")  # where a kernel finds the folder that its jail calls `channel`
+
 _SYSTEM_LINKS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives", "/etc/fonts")
-_PASSED_ON = ("LANG", "TZ", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_PASSED_ON = ("LANG", "TZ", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "COURSE_REFEREE")
 _GPU_PASSED_ON = ("CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG")
 
 ACCOUNTS = {
@@ -118,8 +120,8 @@ def _namespaces(parent: bool) -> list[str]:
 def _referee(jail: Jail, parent: bool) -> dict[str, list[str]]:
     """The channel to the referee; a parent sees the folder with all channels and shows each child its own."""
     if jail.channel and not parent:
-        return {"/referee": ["--ro-bind", str(jail.channel), "/referee"]}
-    places = {place: ["--dir", place] for place in ("/referee", "/kernel")}
+        return {str(CHANNEL): ["--ro-bind", str(jail.channel), str(CHANNEL)]}
+    places = {place: ["--dir", place] for place in (str(CHANNEL), "/kernel")}
     if jail.channel:
         places["/channels"] = ["--ro-bind", str(jail.channel.parent), "/channels"]
     return places
