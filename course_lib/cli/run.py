@@ -65,6 +65,8 @@ class Part:
 def run(root: Path, options: Options) -> int:
     """Do everything that is not up to date; returns the exit status, 0 if every part came out as expected."""
     project.prepare_jupyter()
+    isolation = _isolation()
+    print(f"Samples of students' work run in {isolation}.")
     build = root / "build"
     state = State(build / "state.json", build / "report")
     outcomes = {"sync": _synchronise(root)}
@@ -85,7 +87,7 @@ def run(root: Path, options: Options) -> int:
         tqdm.write(
             f"{outcome.status}  {job.name}  {outcome.seconds:.0f} s  {outcome.problem or outcome.headline}"
         )
-    index = write_report(build / "report", list(outcomes.values()), _facts(options))
+    index = write_report(build / "report", list(outcomes.values()), _facts(options, isolation))
     print(f"\n{table(list(outcomes.values()))}\n\nReport: {index}")
     return int(any(outcome.problem for outcome in outcomes.values()))
 
@@ -178,7 +180,19 @@ def _hand_in(course: Course, solution: Path, student: str, expected: Expectation
     submit(course, student, notebook)
 
 
-def _facts(options: Options) -> dict[str, str]:
+def _isolation() -> str:
+    """Where student code runs. The samples are the course's own: without a jail they run all the same."""
+    from course_lib.grading.jail import missing, unsafe
+
+    if unsafe():
+        return "ordinary kernels, as COURSE_UNSAFE asks"
+    if why := missing():
+        os.environ["COURSE_UNSAFE"] = "1"
+        return f"ordinary kernels, without a jail ({why})"
+    return "a jail each (bubblewrap), and a referee outside it reaches the verdicts"
+
+
+def _facts(options: Options, isolation: str) -> dict[str, str]:
     """What the report says about how it was made."""
     packages = " · ".join(f"{name} {metadata.version(name)}" for name in ("torch", "torchvision", "nbgrader"))
     return {
@@ -187,5 +201,6 @@ def _facts(options: Options) -> dict[str, str]:
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "Python": platform.python_version(),
         "packages": packages,
+        "students' code ran in": isolation,
         "seed of the hidden tests": options.seed,
     }
