@@ -74,6 +74,16 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_submissions(commands)
 
+    report = commands.add_parser(
+        "report",
+        help="how a class did: a page for the instructor, a CSV for the learning platform",
+        description="Scores, items, misconceptions and how many share each, late days, answers to read, "
+        "submissions that are nearly the same program. Written to build/autograde/LAB/report.html and "
+        "grades.csv, from what `course autograde` recorded and the gradebook.",
+    )
+    report.add_argument("lab", metavar="LAB")
+    report.set_defaults(command=_report)
+
     doctor = commands.add_parser("doctor", help="what this machine has and lacks, each line with its cure")
     doctor.set_defaults(command=_doctor)
     return parser
@@ -148,6 +158,13 @@ def _collect(*, lab: str, files: Sequence[str], roster: str | None, due: str) ->
     from course_lib.cli.project import find_root
 
     return collect_downloads(find_root(), lab, list(map(Path, files)), Path(roster) if roster else None, due)
+
+
+def _report(*, lab: str) -> int:
+    from course_lib.cli.class_report import report
+    from course_lib.cli.project import find_root
+
+    return report(find_root(), lab)
 
 
 def _doctor() -> int:
