@@ -29,17 +29,8 @@ def score_distribution(scores: Sequence[float], points: float) -> Figure:
     axes.hist(np.clip(scores, 0, points), bins=edges, color=COLOURS[0], edgecolor="white", linewidth=1.5)
     median = float(np.median(scores))
     axes.axvline(median, color=COLOURS[1], linewidth=2)
-    right = median > 0.75 * points
-    axes.annotate(
-        f"median {median:g}",
-        (median, 1.0),
-        xycoords=("data", "axes fraction"),
-        xytext=(-6 if right else 6, -4),
-        textcoords="offset points",
-        ha="right" if right else "left",
-        va="top",
-        color=COLOURS[1],
-    )
+    place = axes.get_xaxis_transform()
+    axes.text(median, 1.02, f"median {median:.4g}", transform=place, ha="center", color=COLOURS[1])
     axes.set(xlim=(0, points), xticks=edges, xlabel=f"points of {points:g}", ylabel="students")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="x", visible=False)
