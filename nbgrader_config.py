@@ -38,5 +38,12 @@ c.Execute.shutdown_kernel = "immediate"
 c.Execute.extra_arguments = ["--log-level=ERROR"]
 c.LimitOutput.max_lines = 200
 
+# A student's page shows no hidden test.
+c.GenerateFeedback.preprocessors = [
+    "course_lib.grading.report.feedback.StudentView",
+    "nbgrader.preprocessors.GetGrades",
+    "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
+]
+
 # `nbgrader zip_collect` reads alice_lab1_contrastive_losses.ipynb, or alice.zip with the notebook in it.
 c.FileNameCollectorPlugin.named_regexp = r".*/(?P<student_id>[\w.@-]+?)[_/](?:.*[_/])?(?P<file_id>lab\d+_\w+)"

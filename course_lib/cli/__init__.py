@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,9 +72,45 @@ def _parser() -> argparse.ArgumentParser:
     )
     autograde.set_defaults(command=_autograde)
 
+    _add_submissions(commands)
+
+    report = commands.add_parser(
+        "report",
+        help="how a class did: a page for the instructor, a CSV for the learning platform",
+        description="Scores, items, misconceptions and how many share each, late days, answers to read, "
+        "submissions that are nearly the same program. Written to build/autograde/LAB/report.html and "
+        "grades.csv, from what `course autograde` recorded and the gradebook.",
+    )
+    report.add_argument("lab", metavar="LAB")
+    report.set_defaults(command=_report)
+
     doctor = commands.add_parser("doctor", help="what this machine has and lacks, each line with its cure")
     doctor.set_defaults(command=_doctor)
     return parser
+
+
+def _add_submissions(commands: Any) -> None:
+    submissions = commands.add_parser("submissions", help="collect what students have handed in")
+    kinds = submissions.add_subparsers(required=True, metavar="COMMAND")
+    collect = kinds.add_parser(
+        "collect",
+        help="put a learning platform's downloads into submitted/",
+        description="Read zip archives as Moodle and Canvas name them, students' own archives, notebooks and "
+        "folders of all these; put each student's latest notebook into submitted/<student>/LAB/LAB.ipynb and "
+        "its time into timestamp.txt. Links, paths out of an archive and zip bombs are refused.",
+    )
+    collect.add_argument("lab", metavar="LAB")
+    collect.add_argument("files", metavar="FILE", nargs="+", help=".zip, .ipynb or a folder")
+    collect.add_argument(
+        "--roster",
+        metavar="CSV",
+        help="columns: id, and any of name, first_name, last_name, email, lms_id; without it ids are made "
+        "from names",
+    )
+    collect.add_argument(
+        "--due", default="", metavar="DATE", help='the deadline, for late days: "2026-03-02 23:59 UTC"'
+    )
+    collect.set_defaults(command=_collect)
 
 
 def _run(*, profile: str, dataset: str, only: Sequence[str], force: bool, jobs: int) -> int:
@@ -113,6 +151,20 @@ def _autograde(
         raise ValueError(f"--minutes must be positive, got {minutes:g}")
     seconds = max(1, round(60 * minutes))
     return autograde(find_root(), lab, Options(jobs, scheduler, device, student, unsafe, seconds))
+
+
+def _collect(*, lab: str, files: Sequence[str], roster: str | None, due: str) -> int:
+    from course_lib.cli.collect import collect_downloads
+    from course_lib.cli.project import find_root
+
+    return collect_downloads(find_root(), lab, list(map(Path, files)), Path(roster) if roster else None, due)
+
+
+def _report(*, lab: str) -> int:
+    from course_lib.cli.class_report import report
+    from course_lib.cli.project import find_root
+
+    return report(find_root(), lab)
 
 
 def _doctor() -> int:
