@@ -17,7 +17,7 @@ import torch
 from course_lib.exercises import Answer, Case, Exercise, TrainingExercise, get
 from course_lib.grading.answers import answer, time_limit
 from course_lib.grading.ladder import Verdict, judge
-from course_lib.grading.training import judge_training, observe
+from course_lib.grading.training import judge_training, observe, with_accuracy
 
 PUBLIC_SEED = 0
 SECRET_ROUNDS = 3
@@ -104,8 +104,8 @@ def examine(
         cases = all_cases(exercise, seed, rounds)
         return judge(exercise, cases, run(student_code, cases))
     with time_limit(SECONDS_OF_TRAINING):
-        trace = observe(exercise, student_code, seed)
-    return judge_training(exercise, trace)
+        trace, network = observe(exercise, student_code, seed)
+        return judge_training(exercise, with_accuracy(exercise, trace, network, seed))
 
 
 def all_cases(exercise: Exercise, seed: int, rounds: int) -> list[Case]:
