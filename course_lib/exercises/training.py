@@ -152,4 +152,4 @@ class MomentumTrainingExercise(TrainingExercise):
     """
 
     queue_size: int = 256
-    momentum: float = 0.95
+    momentum: float = 0.98

@@ -251,8 +251,8 @@ TRAIN_MOCO = MomentumTrainingExercise(
             "Return the backbone whose parameters the optimiser had.",
         ),
     ),
-    margin=0.08,
+    margin=0.08,  # over five seeds the reference gained 0.16 to 0.18
+    count=1536,
     epochs=8,
-    batch_size=64,
-    lr=3e-3,
+    batch_size=32,
 )
