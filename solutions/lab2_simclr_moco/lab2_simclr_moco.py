@@ -476,15 +476,14 @@ check("ema_update", ema_update)
 # </details>
 
 # %% [markdown]
-# One weight of a query encoder walks upwards with small random steps, and jumps once. Four key encoders follow. **Predict first**:
+# One weight of a query encoder takes small random steps, and jumps by 1 in the middle. Four key encoders follow. **Predict first**:
 # after the jump, how many steps does the key encoder with $m = 0.99$ need to go about two thirds of the way?
 
 # %%
 with needs("ema_update"):
     steps = torch.arange(400)
-    walk = (0.05 * torch.randn(400, generator=torch.Generator().manual_seed(SEED)) + 0.005).cumsum(0) + (
-        steps >= 200
-    )
+    noise = 0.02 * torch.randn(400, generator=torch.Generator().manual_seed(SEED))
+    walk = noise.cumsum(0) + (steps >= 200)
     lines = {"query encoder": (steps, walk)}
     for momentum in (0.0, 0.9, 0.99, 0.999):
         key, path = walk[0], []
@@ -574,21 +573,20 @@ check("enqueue", enqueue)
 # </details>
 
 # %% [markdown]
-# To see the ring turn: batches of 5 keys go into a queue of 16 rows. Every line of the picture is the queue after one more
-# batch; the colour says how long ago a row was written, orange is new, blue is old. Where does the ring close?
+# To see the ring turn: batches of 5 keys go into a queue of 16 rows. Every line below is the queue after one more batch; a
+# number tells with which batch that row was written, a dot that it never was. **Predict first**: which row does the
+# second key of batch 4 go to?
 
 # %%
 with needs("enqueue"):
-    queue, start, lines = F.normalize(torch.tensor([[1.0, 0.0]] * 16), dim=1), 0, []
-    for step in range(1, 11):
+    ring, start = F.normalize(torch.tensor([[1.0, 0.0]] * 16), dim=1), 0
+    print("row       ", *(f"{row:2d}" for row in range(16)))
+    for step in range(1, 10):
         angle = torch.tensor(0.1 * step)  # the direction of a key tells when it was made
-        queue = enqueue(queue, torch.stack([angle.cos(), angle.sin()]).expand(5, 2), start=start)
+        ring = enqueue(ring, torch.stack([angle.cos(), angle.sin()]).expand(5, 2), start=start)
         start = (start + 5) % 16
-        age = step - 10 * torch.atan2(queue[:, 1], queue[:, 0])
-        lines.append(1 - age.clamp(max=4) / 2)
-    display(
-        show.similarity_matrix(torch.stack(lines), title="row of the queue (across), after each batch (down)")
-    )
+        written = (10 * torch.atan2(ring[:, 1], ring[:, 0])).round().int().tolist()
+        print(f"batch {step}:  ", *(f"{batch or '.':>2}" for batch in written))
 
 # %% [markdown]
 # #### 3.3 · The logits   `●●○○○ · 15 min · 10 points`
@@ -661,19 +659,15 @@ with needs("moco_logits"):
     torch.manual_seed(SEED)
     net = nn.Sequential(SmallConvNet(width=8), mlp(64, 128, 32))
     with torch.no_grad():
-        keys_of_others = F.normalize(net(augment(train.images[64:320])), dim=1)
-        logits = moco_logits(
-            net(augment(train.images[:64])), net(augment(train.images[:64])), keys_of_others, temperature=0.2
-        )
+        queries, own, others = (net(augment(train.images[i : i + 256])) for i in (0, 0, 256))
+        logits = moco_logits(queries, own, F.normalize(others, dim=1), temperature=0.2)
+    loss = F.cross_entropy(logits, torch.zeros(256, dtype=torch.long))
     found = (logits.argmax(dim=1) == 0).float().mean()
-    display(
-        show.histogram({"own key": logits[:, 0], "keys in the queue": logits[:, 1:].flatten()}, x="logit")
-    )
+    groups = {"own key": logits[:, 0], "keys in the queue": logits[:, 1:].flatten()}
+    display(show.histogram(groups, x="logit", bins=40))
     print(
-        f"loss {F.cross_entropy(logits, torch.zeros(64, dtype=torch.long)):.2f}, chance {math.log(257):.2f};",
-        end=" ",
+        f"loss {loss:.2f}, chance {math.log(257):.2f}; own key found first: {found:.2f}, chance {1 / 257:.3f}"
     )
-    print(f"own key found first: {found:.2f}, chance {1 / 257:.3f}")
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "q4", "locked": false, "points": 4, "schema_version": 3, "solution": true, "task": false}
 # **Question 4 · Read the curve** (4 points, about five sentences)
@@ -880,7 +874,7 @@ check("linear_probe", linear_probe)
 # </details>
 
 # %% [markdown]
-# Two probes, two sets of features that nobody has trained. **Predict first**: which probe likes which features better?
+# Two probes, two sets of features that nobody has trained: images shrunk to $8 \times 8$ pixels, and a network as it was drawn. **Predict first**: which probe likes which features better?
 
 
 # %%
@@ -891,13 +885,13 @@ def linear_accuracy(bank: Tensor, queries: Tensor) -> float:
     return (logits.argmax(dim=1) == test.labels).float().mean().item()
 
 
-# Pixels of a quarter of the side are enough for the linear probe, and sixteen times faster.
+# Images of 8 x 8 pixels: averages over small squares, which take away noise and small shifts.
 coarse = [F.avg_pool2d(x.images.float() / 255, x.images.shape[2] // 8).flatten(1) for x in (train, test)]
 random_features = [evaluate.features(untrained, x.images) for x in (train, test)]
 with needs("knn_votes and linear_probe"):
     marks = {
-        "pixels, neighbours": knn_accuracy(*coarse),
-        "pixels, linear": linear_accuracy(*coarse),
+        "8 x 8 pixels, neighbours": knn_accuracy(*coarse),
+        "8 x 8 pixels, linear": linear_accuracy(*coarse),
         "untrained network, neighbours": knn_accuracy(*random_features),
         "untrained network, linear": linear_accuracy(*random_features),
     }
@@ -1031,7 +1025,8 @@ with needs("ema_update, enqueue, moco_logits and train_moco"):
 with needs("train_moco, knn_votes and linear_probe"):
     marks = {
         "chance": chance,
-        "pixels, neighbours": knn_accuracy(pixels, test_pixels),
+        "raw pixels, neighbours": knn_accuracy(pixels, test_pixels),
+        "8 x 8 pixels, neighbours": knn_accuracy(*coarse),
         "untrained network, neighbours": knn_accuracy(*random_features),
         "untrained network, linear": linear_accuracy(*random_features),
         "MoCo, neighbours": knn_accuracy(*trained_features),
