@@ -81,6 +81,11 @@ def same_image(z: Tensor, image: Tensor) -> Tensor:
     return image[:, None] == image[None, :]
 
 
+def most_similar(z: Tensor, image: Tensor) -> Tensor:
+    found = cosines(z).masked_fill(itself(z), -torch.inf).argmax(dim=1)
+    return F.one_hot(found, len(z)).bool()
+
+
 def no_positive_below(z: Tensor, *, image: Tensor, temperature: float) -> Tensor:
     weights = (cosines(z) / temperature).exp()
     partner = partner_of(z, image)
@@ -117,6 +122,11 @@ PARTNER_PROBABILITY = Exercise(
             "the partner of row i is taken to be its neighbour",
             "Here the views come in any order: `image` says which rows belong together.",
             probability(partner=neighbours),
+        ),
+        Misconception(
+            "the most similar view is taken for the partner",
+            "Whether it is the partner is what the network must learn: `image` knows it already.",
+            probability(partner=most_similar),
         ),
         Misconception(
             "the projections are not normalised",

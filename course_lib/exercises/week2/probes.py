@@ -88,6 +88,18 @@ def votes_by_row(
     return share_out((near / temperature).softmax(1), index % classes, classes)
 
 
+def last_vote_only(
+    bank: Tensor, queries: Tensor, *, bank_labels: Tensor, classes: int, k: int, temperature: float
+) -> Tensor:
+    """Votes are written into their class instead of being added."""
+    near, index = cosine(queries, bank).topk(min(k, len(bank)), dim=1)
+    shares, voters = (near / temperature).softmax(1), bank_labels[index]
+    kept = shares.new_zeros(len(queries), classes)
+    for share, voter in zip(shares.split(1, dim=1), voters.split(1, dim=1), strict=True):
+        kept = kept.scatter(1, voter, share)
+    return kept
+
+
 KNN_VOTES = Exercise(
     "knn_votes",
     votes(),
@@ -159,6 +171,11 @@ KNN_VOTES = Exercise(
             votes_by_row,
         ),
         Misconception(
+            "the last vote for a class overwrites the others",
+            "Neighbours of one class add up: scatter_add, not scatter or an assignment.",
+            last_vote_only,
+        ),
+        Misconception(
             "the votes are not divided by their sum",
             "The shares of all classes add up to 1.",
             votes(weigh=lambda s, temperature: (s / temperature).exp()),
@@ -188,7 +205,7 @@ def probe_cases(seed: int, rounds: int) -> list[Case]:
         n: int, m: int, f: int, classes: int, steps: int, lr: float, decay: float, about: str = "",
         question: str = "", constant: bool = False,
     ) -> None:  # fmt: skip
-        scale, mean = 4 * normal(rng, f).exp(), 3 * normal(rng, f)
+        scale, mean = 100 * normal(rng, f).exp(), 80 * normal(rng, f)
         train, test = (mean + scale * normal(rng, count, f) for count in (n, m))
         if constant:
             train[:, 0], test[:, 0] = 2.0, 2.0
@@ -233,6 +250,14 @@ def only_centred(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
     return train - train.mean(0), test - train.mean(0)
 
 
+def one_number_for_all(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
+    return (train - train.mean()) / train.std(correction=0), (test - train.mean()) / train.std(correction=0)
+
+
+def unit_vectors(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
+    return F.normalize(train, dim=1), F.normalize(test, dim=1)
+
+
 def each_row(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
     return standardised(train.T, train.T)[0].T, standardised(test.T, test.T)[0].T
 
@@ -273,6 +298,21 @@ def probe(
     return logits
 
 
+def adam(
+    train: Tensor, test: Tensor, *, labels: Tensor, classes: int, steps: int, lr: float, weight_decay: float
+) -> Tensor:
+    x, x_test = standardised(train.detach(), test.detach())
+    weight = x.new_zeros(classes, x.shape[1]).requires_grad_()
+    bias = x.new_zeros(classes).requires_grad_()
+    optimiser = torch.optim.Adam([weight, bias], lr=lr)
+    for _ in range(steps):
+        loss = F.cross_entropy(x @ weight.T + bias, labels) + weight_decay / 2 * weight.square().sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return (x_test @ weight.T + bias).detach()
+
+
 LINEAR_PROBE = Exercise(
     "linear_probe",
     probe(),
@@ -302,6 +342,16 @@ LINEAR_PROBE = Exercise(
             "the mean is taken off but the standard deviation is not divided out",
             "Features with large numbers would otherwise decide: divide by the standard deviation.",
             probe(prepare=only_centred),
+        ),
+        Misconception(
+            "one mean and one standard deviation serve all features",
+            "Every column has its own: mean(dim=0) and std(dim=0).",
+            probe(prepare=one_number_for_all),
+        ),
+        Misconception(
+            "the features are made unit vectors instead of standardised",
+            "Here columns are brought to mean 0 and standard deviation 1; rows keep their length.",
+            probe(prepare=unit_vectors),
         ),
         Misconception(
             "every image is standardised instead of every feature",
@@ -342,6 +392,11 @@ LINEAR_PROBE = Exercise(
             "the gradient is added",
             "It points uphill: subtract it.",
             probe(direction=1.0),
+        ),
+        Misconception(
+            "Adam takes the steps",
+            "Plain gradient descent is asked: torch.optim.SGD without momentum.",
+            adam,
         ),
         Misconception(
             "one step is missing",

@@ -84,6 +84,11 @@ EMA_UPDATE = Exercise(
             ema(shares=lambda m: (m, m)),
         ),
         Misconception(
+            "both have the share one half",
+            "The shares are momentum and 1 - momentum, whatever the momentum is.",
+            ema(shares=lambda m: (0.5, 0.5)),
+        ),
+        Misconception(
             "the query's share is 1",
             "This is how an optimiser's velocity grows; the average gives the query the share 1 - momentum.",
             ema(shares=lambda m: (m, 1.0)),
@@ -209,6 +214,11 @@ ENQUEUE = Exercise(
             "the keys are one row too far",
             "The first key goes to row `start` itself.",
             put(place=lambda start, count, size: around(start + 1, count, size)),
+        ),
+        Misconception(
+            "the ring is as long as the batch",
+            "The queue closes after its own last row: % len(queue).",
+            put(place=lambda start, count, size: around(start, count, count)),
         ),
         Misconception(
             "the rows are moved up and the keys put at the end",

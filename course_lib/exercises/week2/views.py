@@ -54,6 +54,10 @@ def corners_aligned(part: Tensor, size: int) -> Tensor:
     return F.interpolate(part[None], (size, size), mode="bilinear", align_corners=True)[0]
 
 
+def antialiased(part: Tensor, size: int) -> Tensor:
+    return F.interpolate(part[None], (size, size), mode="bilinear", antialias=True)[0]
+
+
 def nearest(part: Tensor, size: int) -> Tensor:
     return F.interpolate(part[None], (size, size))[0]
 
@@ -121,6 +125,11 @@ CROP_AND_FLIP = Exercise(
             crops(flip_along=1),
         ),
         Misconception(
+            "the colours are reversed instead of the columns",
+            "Of (B, 3, H, W) or (3, H, W) the columns are the last dimension.",
+            crops(flip_along=0),
+        ),
+        Misconception(
             "no image is mirrored",
             "Where flips is True the view is mirrored left to right.",
             crops(flipped=lambda flip: False),
@@ -144,6 +153,11 @@ CROP_AND_FLIP = Exercise(
             "the nearest pixel is taken",
             'F.interpolate does so unless it is told mode="bilinear".',
             crops(resize=nearest),
+        ),
+        Misconception(
+            "the result is antialiased",
+            "Better for the eye, but not asked here: leave antialias at False.",
+            crops(resize=antialiased),
         ),
         Misconception(
             "the corners are aligned",
