@@ -455,9 +455,8 @@ def ema_update(key: Tensor, query: Tensor, *, momentum: float) -> Tensor:
 
 
 # %%
-ema_update(
-    torch.tensor([1.0, 0.0]), torch.tensor([0.0, 2.0]), momentum=0.75
-)  # expected: tensor([0.7500, 0.5000])
+key, query = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 2.0])
+ema_update(key, query, momentum=0.75)  # expected: tensor([0.7500, 0.5000])
 
 # %% nbgrader={"grade": true, "grade_id": "ema_update", "locked": true, "points": 6, "schema_version": 3, "solution": false, "task": false}
 check("ema_update", ema_update)
@@ -672,26 +671,27 @@ with needs("moco_logits"):
 # %% [markdown] nbgrader={"grade": true, "grade_id": "q4", "locked": false, "points": 4, "schema_version": 3, "solution": true, "task": false}
 # **Question 4 · Read the curve** (4 points, about five sentences)
 #
-# Four loops with a queue of $K = 256$ run without an error, and none learns anything useful. Find a likely mistake for each: (a) the loss
-# stays at $\log 257 \approx 5.55$; (b) it never falls below $\log 2 \approx 0.69$, however long you train; (c) it falls to nearly 0
-# within a few steps, and the rows of the queue turn out to be the same as at the start; (d) it falls to nearly 0 within a few
-# steps although the queue changes as it should. What would you print to be sure?
+# Four loops with a queue of $K = 256$ and $\tau = 0.07$ run without an error, and there is a mistake in each. A sound run of
+# item 5.1 comes down to a loss of about 4. Find a likely mistake for each of these: (a) the loss rises to about $\log 257 \approx 5.55$
+# and stays there; (b) it never falls below $\log 2 \approx 0.69$, however long and well you train; (c) it is below 1 after some twenty
+# steps, and the rows of the queue turn out to be the same as at the start; (d) it is nearly 0 after some hundred steps, although the
+# queue changes as it should. What would you print to be sure?
 #
 # ### BEGIN SOLUTION
-# (a) All candidates score the same, or nothing learns: no gradient reaches the query encoder (queries made under no_grad or detached, no
-# optimiser step, the encoder not in the optimiser), or all embeddings are the same vector. Print whether the loss requires a gradient and the
-# norm of the gradient; and the standard deviation of the embeddings.
-# (b) The query's own key is among the negatives as well: the batch is enqueued before the loss is computed (or the symmetric loss
-# enqueues the first view's keys before it uses the queue for the second). The best possible probability is then one half. Print the largest
-# cosine between keys and queue: it is 1.
-# (c) The queue is never updated, for instance because the new queue is returned but not assigned: its random vectors are easily told from real
-# keys, and nothing has to be learnt. Print whether the queue changes from step to step.
-# (d) Positives are too easy: both views are the same tensor, or the augmentation is missing (or batch norm tells
-# which key is in the own batch). Print the difference of the two views, or look at them.
+# (a) All candidates score alike, and nothing changes that: no gradient reaches the query encoder (queries made under no_grad or
+# detached, no optimiser step, the encoder not in the optimiser), or all embeddings are the same vector. Print whether the loss requires a
+# gradient, and the norm of the gradient; and the standard deviation of the embeddings.
+# (b) The query's own key is among the negatives as well: the batch is enqueued before the loss is computed (or a symmetric loss
+# enqueues the first view's keys before it uses the queue for the second view). Two candidates are then equal, and the best possible
+# probability is one half. Print the largest cosine between keys and queue: it is 1.
+# (c) The queue is never updated, for instance because the new queue is returned but not assigned: its random vectors are easily told from
+# real keys. Print whether the queue changes from step to step.
+# (d) The positive is too easy: both views are the same tensor, or the augmentation is missing (or batch norm tells
+# which key comes from the own batch). Print the difference of the two views, or look at them.
 #
-# **Rubric.** 1 point each for (a) to (d): a mistake that produces this curve together with a sensible thing to print or look at; half a
-# point for the mistake alone.
-# 1 point: (a). 1 point: (b). 1 point: (c). 1 point: (d).
+# **Rubric.** For each, a mistake that produces this very curve, and something sensible to print or look at (half a point for the mistake
+# alone). 1 point: (a) nothing learns, or all is one point. 1 point: (b) the own key is a negative. 1 point: (c) the queue stays as it
+# was. 1 point: (d) the views are the same, or give themselves away.
 # ### END SOLUTION
 
 # %% [markdown]
