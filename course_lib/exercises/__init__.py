@@ -1,8 +1,9 @@
 """What the labs ask: for every graded item a reference, inputs to try it on, and the usual mistakes."""
 
 from course_lib.exercises.base import Answer, Case, Exercise, Misconception
-from course_lib.exercises.training import Trace, TrainingExercise
+from course_lib.exercises.training import MomentumTrainingExercise, Trace, TrainingExercise
 from course_lib.exercises.week1 import EXERCISES as WEEK1
+from course_lib.exercises.week2 import EXERCISES as WEEK2
 
 __all__ = [
     "WEEKS",
@@ -10,13 +11,14 @@ __all__ = [
     "Case",
     "Exercise",
     "Misconception",
+    "MomentumTrainingExercise",
     "Trace",
     "TrainingExercise",
     "get",
     "names",
 ]
 
-WEEKS: dict[int, tuple[Exercise | TrainingExercise, ...]] = {1: WEEK1}
+WEEKS: dict[int, tuple[Exercise | TrainingExercise, ...]] = {1: WEEK1, 2: WEEK2}
 
 _EXERCISES: dict[str, Exercise | TrainingExercise] = {
     exercise.name: exercise for week in WEEKS.values() for exercise in week

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -57,18 +58,59 @@ class Trace:
 
 
 @dataclass(frozen=True)
+class MomentumTrace(Trace):
+    """What else was seen while a loop with a momentum encoder and a queue ran.
+
+    A share of the steps is a number in [0, 1]; the first steps, which show nothing yet, are left out.
+
+    Args:
+        keys_attached: share of the steps in which the keys carried a gradient.
+        unasked: share of the steps in which the query encoder made nothing.
+        unkeyed: share of the steps in which the key encoder made nothing.
+        views: augmented images per image and step.
+        followed: share of the steps in which the key encoder moved.
+        rate: which share of its way to the query encoder the key encoder went in a step, the median.
+        expected_rate: 1 - momentum.
+        resized: share of the steps in which the queue had another length than at first.
+        unnormalised: share of the steps in which some row of the queue had not length 1.
+        leaked: share of the steps in which a batch's keys were among their own negatives.
+        unchanged: share of the steps in which the queue was the same as a step before.
+        misplaced: share of the steps in which the queue held the queries of the step before.
+        unremembered: share of the steps in which the queue did not hold the keys of the step before.
+        forgotten: share of the steps in which it did not hold the keys of the step before that.
+        returned_key: whether the returned network has the key encoder's weights.
+    """
+
+    keys_attached: float = 0.0
+    unasked: float = 0.0
+    unkeyed: float = 0.0
+    views: float = 2.0
+    followed: float = 1.0
+    rate: float = 0.0
+    expected_rate: float = 0.0
+    resized: float = 0.0
+    unnormalised: float = 0.0
+    leaked: float = 0.0
+    unchanged: float = 0.0
+    misplaced: float = 0.0
+    unremembered: float = 0.0
+    forgotten: float = 0.0
+    returned_key: bool = False
+
+
+@dataclass(frozen=True)
 class Symptom:
     """A usual mistake in a training loop, and how it shows.
 
     Args:
         name: the mistake in a few words.
-        seen: whether a trace shows it.
+        seen: whether the exercise's kind of trace shows it.
         finding: what was seen, as a sentence.
         advice: the next sentence: where to look.
     """
 
     name: str
-    seen: Callable[[Trace], bool]
+    seen: Callable[[Any], bool]
     finding: str
     advice: str
 
@@ -98,3 +140,16 @@ class TrainingExercise:
     lr: float = 2e-3
     width: int = 8
     temperature: float = 0.2
+
+
+@dataclass(frozen=True)
+class MomentumTrainingExercise(TrainingExercise):
+    """A loop with a momentum encoder: `train(query_encoder, key_encoder, images, queue=..., loss=..., ...)`.
+
+    Args:
+        queue_size: keys in the queue; at least three batches, so that two earlier ones are always in it.
+        momentum: of the key encoder.
+    """
+
+    queue_size: int = 256
+    momentum: float = 0.98

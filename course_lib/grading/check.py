@@ -105,7 +105,7 @@ def examine(exercise: Exercise | TrainingExercise, student_code: object, seed: i
         return judge(exercise, cases, run(student_code, cases))
     with time_limit(SECONDS_OF_TRAINING):
         trace, network = observe(exercise, student_code, seed)
-    return judge_training(exercise, with_accuracy(exercise, trace, network, seed))
+        return judge_training(exercise, with_accuracy(exercise, trace, network, seed))
 
 
 def all_cases(exercise: Exercise, seed: int) -> list[Case]:

@@ -195,7 +195,7 @@ _WRONG_TYPES = {
     "int": "you return a Python int: did every branch compute a tensor?",
     "ndarray": "you return a NumPy array: gradients end there. Stay in torch.",
     "tuple": "you return several values (a tuple): return only the result.",
-    "list": "you return a list: make one tensor of it (torch.stack), then reduce it.",
+    "list": "you return a list: make one tensor of it (torch.stack).",
 }
 
 

@@ -33,6 +33,7 @@ CLIENT = (
     "course_lib.grading.check",
     "course_lib.grading.answers",
     "course_lib.grading.training",
+    "course_lib.grading.watch",
     "course_lib.grading.referee",
     "course_lib.grading.referee.client",
     "course_lib.grading.referee.protocol",

@@ -764,7 +764,7 @@ show.images(
 #
 # `check` gives your function a small world of shapes, watches every step, and in the end asks the nearest
 # neighbours: with the features of the trained backbone they must find the right class at least 10 percentage points more often
-# than with the untrained one. It uses the course's own NT-Xent, so an open item in section 1 costs nothing here.
+# than with the untrained one. It brings a loss of its own, so an open item in section 1 costs nothing here.
 
 
 # %% nbgrader={"grade": false, "grade_id": "train_encoder-answer", "locked": false, "schema_version": 3, "solution": true, "task": false}

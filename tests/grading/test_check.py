@@ -18,7 +18,7 @@ from course_lib.grading import check as check_function
 from course_lib.grading.samples import answers_of_a_sample
 
 check_module = sys.modules[check_function.__module__]
-SAMPLES = Path(__file__).parents[1] / "samples" / "lab1_contrastive_losses"
+SAMPLES = Path(__file__).parents[1] / "samples"
 
 
 def logits_and_partners(z1: Tensor, z2: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
@@ -53,13 +53,14 @@ def test_success_is_one_line() -> None:
     assert not isinstance(passed, float)
 
 
-def test_right_answers_in_other_styles_pass() -> None:
+@pytest.mark.parametrize("sample", sorted(SAMPLES.glob("*/right.py")), ids=lambda path: path.parent.name)
+def test_right_answers_in_other_styles_pass(sample: Path) -> None:
     namespace = {"torch": torch, "F": F, "nn": nn, "Tensor": Tensor}
-    answers = answers_of_a_sample(SAMPLES / "right.py")
-    assert len(answers) == 9
+    answers = answers_of_a_sample(sample)
+    assert len(answers) >= 8
     for source in answers.values():
         exec(source, namespace)
-    for name in answers.keys() - {"train_encoder"}:
+    for name in answers.keys() - {"train_encoder", "train_moco"}:
         check(name, namespace[name])
         check(name, namespace[name], seed=987654321)
 

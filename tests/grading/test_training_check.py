@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.augment.views import Augment
-from course_lib.exercises import TrainingExercise, get
-from course_lib.exercises.training import Trace
+from course_lib.exercises import Trace, TrainingExercise, get
 from course_lib.grading import CheckFailed, check
 from course_lib.grading.training import judge_training, observe, with_accuracy
 
@@ -27,13 +26,12 @@ def exercise(**changes: object) -> TrainingExercise:
 SHORT = exercise(count=192, batch_size=32, epochs=2, margin=-1.0)
 
 
-def seen(short: TrainingExercise, train: Callable[..., object], seed: int) -> Trace:
-    trace, network = observe(short, train, seed)
-    return with_accuracy(short, trace, network, seed)
+def watched(train: Callable[..., object], short: TrainingExercise = SHORT, seed: int = 0) -> Trace:
+    return with_accuracy(short, *observe(short, train, seed), seed)
 
 
 def message(train: Callable[..., object], short: TrainingExercise = SHORT) -> str:
-    return " ".join(judge_training(short, seen(short, train, seed=0)).sentences)
+    return " ".join(judge_training(short, watched(train, short)).sentences)
 
 
 class Loop:
@@ -220,7 +218,7 @@ def test_every_symptom_has_its_mistake_here() -> None:
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_seen_and_named(name: str) -> None:
     symptom = next(symptom for symptom in SHORT.misconceptions if symptom.name == name)
-    trace = seen(SHORT, MISTAKES[name](), seed=0)
+    trace = watched(MISTAKES[name]())
     verdict = judge_training(SHORT, trace)
     assert not verdict.passed
     assert verdict.sentences == (symptom.finding.format(**vars(trace)), symptom.advice)
@@ -230,7 +228,7 @@ def test_a_mistake_is_seen_and_named(name: str) -> None:
 @pytest.mark.parametrize("seed", [0, 77])
 def test_a_right_loop_shows_no_symptom(seed: int) -> None:
     for train in (Loop(), SHORT.reference):
-        verdict = judge_training(SHORT, seen(SHORT, train, seed))
+        verdict = judge_training(SHORT, watched(train, seed=seed))
         assert verdict.passed, verdict.sentences
         assert "with the untrained network" in verdict.sentences[0]
 
@@ -299,7 +297,7 @@ def test_features_that_hardly_improve_are_told() -> None:
 
 def test_the_real_thing_beats_the_untrained_network_with_room_to_spare() -> None:
     full = exercise()
-    trace = seen(full, full.reference, seed=0)
+    trace = watched(full.reference, full)
     assert trace.accuracy - trace.baseline > 1.5 * full.margin
     assert judge_training(full, trace).passed
 

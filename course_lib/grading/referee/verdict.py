@@ -14,7 +14,8 @@ from course_lib.exercises import Answer, Case, Exercise, Trace, TrainingExercise
 from course_lib.grading.check import PUBLIC_SEED
 from course_lib.grading.ladder import Verdict, judge
 from course_lib.grading.referee.questions import Question, as_number
-from course_lib.grading.training import judge_training, moved, networks, with_accuracy
+from course_lib.grading.training import judge_training, networks, with_accuracy
+from course_lib.grading.watch import moved
 
 MAX_SENTENCE = 600
 _DTYPES = {
