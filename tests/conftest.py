@@ -3,8 +3,15 @@ import os
 import pytest
 import torch
 
+from course_lib.grading.jail import missing
+
 # Tests run in parallel processes, one thread each; results must not depend on how many cores there are.
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+
+# Without a jail, what needs just any kernel takes an ordinary one; the tests of the jail itself are skipped.
+if missing():
+    os.environ.setdefault("COURSE_UNSAFE", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -47,6 +47,7 @@ def examine(root: Path | None = None) -> Iterator[Finding]:
         lambda: _disk(root),
         _nbgrader,
         _jail,
+        _programs_of_tests,
         lambda: _repository(root),
     ]
     for check in checks:
@@ -141,6 +142,23 @@ def _nbgrader() -> Finding:
         return Finding("nbgrader", version)
     beside = Path(sys.executable).parent
     return Finding("nbgrader", f"{version}, alembic not on PATH", f"export PATH={beside}:$PATH, or use make")
+
+
+def _programs_of_tests() -> Finding:
+    """Programs that nothing but some tests needs; these are skipped without them."""
+    wanted = {
+        "chromium": ("chromium", "chromium-browser", "google-chrome"),
+        "chromium-driver": ("chromedriver",),
+        "postgresql": ("initdb", *map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb"))),
+    }
+    missing = [package for package, names in wanted.items() if not any(map(shutil.which, names))]
+    if not missing:
+        return Finding("for tests", ", ".join(wanted))
+    return Finding(
+        "for tests",
+        f"no {', no '.join(missing)}: some tests are skipped",
+        f"on Debian and Ubuntu: apt-get install {' '.join(missing)}",
+    )
 
 
 def _jail() -> Finding:
