@@ -93,22 +93,24 @@ class _Trial:
 
 
 def judge(
-    exercise: Exercise, cases: Sequence[Case], answers: Sequence[Answer], public: int | None = None
+    exercise: Exercise,
+    cases: Sequence[Case],
+    answers: Sequence[Answer],
+    public: int | None = None,
+    expected: Sequence[Answer] | None = None,
 ) -> Verdict:
     """The verdict on `answers`, one for each of `cases` (or fewer: the first that failed may be the last).
 
     Args:
         public: how many cases, from the first, the student may know; of the others no sentence tells the
             expected value. None: all.
+        expected: what `right_answers` says, where it is known already.
     """
+    if expected is None:
+        expected = right_answers(exercise, cases[: len(answers)])
     trials = [
-        _Trial(
-            case,
-            got,
-            answer(exercise.reference, case.to(dtype=torch.float64)),
-            public is None or number < public,
-        )
-        for number, (case, got) in enumerate(zip(cases, answers, strict=False))
+        _Trial(case, got, right, public is None or number < public)
+        for number, (case, got, right) in enumerate(zip(cases, answers, expected, strict=False))
     ]
     for rung, climb in _RUNGS.items():
         sentences = climb(exercise, trials)
@@ -117,6 +119,11 @@ def judge(
     if len(trials) < len(cases):
         return Verdict("runs", (f"only {len(trials)} of {len(cases)} inputs were answered.",))
     return Verdict("", (_summary(exercise, cases),), credit=1.0)
+
+
+def right_answers(exercise: Exercise, cases: Sequence[Case]) -> list[Answer]:
+    """What the reference makes of the same numbers in float64."""
+    return [answer(exercise.reference, case.to(dtype=torch.float64)) for case in cases]
 
 
 HALF, QUARTER = 0.5, 0.25

@@ -87,8 +87,13 @@ def with_accuracy(
     return replace(
         trace,
         accuracy=backbone_accuracy(exercise, network, world),
-        baseline=backbone_accuracy(exercise, networks(exercise, seed)[0], world),
+        baseline=_baseline(exercise, seed, world),
     )
+
+
+@lru_cache(maxsize=16)
+def _baseline(exercise: TrainingExercise, seed: int, world: int) -> float:
+    return backbone_accuracy(exercise, networks(exercise, seed)[0], world)
 
 
 def backbone_accuracy(exercise: TrainingExercise, network: nn.Module, seed: int) -> float:

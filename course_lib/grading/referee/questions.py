@@ -10,8 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
-from course_lib.exercises import Case, Exercise, TrainingExercise, get
+from course_lib.exercises import Answer, Case, Exercise, TrainingExercise, get
 from course_lib.grading.check import PUBLIC_SEED, SECONDS_A_CASE, SECONDS_OF_TRAINING
+from course_lib.grading.ladder import right_answers
 
 SECRET_ROUNDS = 3
 
@@ -23,11 +24,13 @@ class Question:
     Args:
         cases: the inputs, on the CPU; empty if the item is a training loop.
         public: how many of the cases, from the first, are those of the student's own check.
+        expected: the right answers.
         header, tensors: the message.
     """
 
     cases: Sequence[Case]
     public: int
+    expected: Sequence[Answer]
     header: dict[str, Any]
     tensors: dict[str, Tensor]
 
@@ -52,7 +55,7 @@ def question(name: str, secret: str, device: str) -> Question:
         # The world in which the student's loop trains is the public one; it is measured in another.
         asked: dict[str, Any] = {"kind": type(exercise).__name__, "exercise": plain}
         asked |= {"seed": PUBLIC_SEED, "device": device, "seconds": SECONDS_OF_TRAINING}
-        return Question((), 0, {"ask": "training", **asked}, {})
+        return Question((), 0, (), {"ask": "training", **asked}, {})
     public = on_devices(exercise, PUBLIC_SEED, 1, device)
     cases = public + on_devices(exercise, as_number(secret), SECRET_ROUNDS, device)
     header = {"ask": "function", "seconds": SECONDS_A_CASE, "cases": [_asked(case) for case in cases]}
@@ -62,7 +65,7 @@ def question(name: str, secret: str, device: str) -> Question:
         for key, tensor in {**case.tensors, **case.options}.items()
         if isinstance(tensor, Tensor)
     }
-    return Question(cases, len(public), header, tensors)
+    return Question(cases, len(public), right_answers(exercise, cases), header, tensors)
 
 
 def on_devices(exercise: Exercise, seed: int, rounds: int, device: str) -> list[Case]:

@@ -48,7 +48,8 @@ def verdict_on(
             return Verdict("callable", (f"expected your function, got a {kind}.",))
         if isinstance(exercise, TrainingExercise):
             return _on_training(exercise, given, as_number(secret))
-        return judge(exercise, question.cases, answers(question.cases, given), public=question.public)
+        handed_in = answers(question.cases, given)
+        return judge(exercise, question.cases, handed_in, question.public, question.expected)
     except Unreadable as error:
         return Verdict("answers", (str(error),))
     except Exception as error:  # made to break the judge

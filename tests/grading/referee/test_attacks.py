@@ -128,7 +128,7 @@ ATTACKS = {
         client.send = send
         flood = []
         def n_pair_loss(anchor, positive, negatives):
-            for _ in range(200):
+            while len(flood) < 200:
                 flood.append(socket.socket(socket.AF_UNIX))
                 flood[-1].connect(os.environ["COURSE_REFEREE"])
             return anchor.sum()
