@@ -12,7 +12,17 @@ from time import perf_counter
 from typing import Any
 
 from course_lib.grading import autograde as nbgrading
-from course_lib.grading.batch.task import FAILED, GRADED, UNREADABLE, Item, Lab, Result, Settings, Task
+from course_lib.grading.batch.task import (
+    FAILED,
+    GRADED,
+    UNREADABLE,
+    VERDICTS,
+    Item,
+    Lab,
+    Result,
+    Settings,
+    Task,
+)
 from course_lib.grading.release import nbgrader_config
 from course_lib.grading.repair import Unreadable, mend
 
@@ -135,7 +145,11 @@ class _Scratch:
         ]
         text = _finished(executed, remarks, task.settings.seed)
         seconds = perf_counter() - begin
-        return Result(task.student, GRADED, remarks, items, comments, seconds, text, penalty)
+        noted = self.course.path("autograded", task.student).with_name(VERDICTS)
+        verdicts = noted.read_text(encoding="utf-8") if noted.is_file() else ""
+        return Result(
+            task.student, GRADED, remarks, items, comments, seconds, text, penalty, verdicts=verdicts
+        )
 
     def _forget(self) -> None:
         for step in ("submitted", "autograded"):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from course_lib.grading.batch.task import VERDICTS
 from course_lib.grading.repair.reading import MAX_BYTES, too_large
 
 MAX_OTHER_BYTES = 50 * 2**20
@@ -81,10 +82,10 @@ def _choose_notebook(folder: Path, regular: list[Path], lab: str, remarks: list[
 
 
 def _read_others(folder: Path, regular: list[Path], handed_in: HandedIn) -> None:
-    """Read the data files; notebooks and the time stamp are no data."""
+    """Read the data files: not notebooks, nor what the grader itself writes beside them."""
     total = 0
     for path in regular:
-        if path.suffix.lower() == ".ipynb" or path == folder / TIMESTAMP:
+        if path.suffix.lower() == ".ipynb" or path.name in (TIMESTAMP, VERDICTS):
             continue
         total += path.stat().st_size
         if total > MAX_OTHER_BYTES:

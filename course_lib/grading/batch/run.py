@@ -16,7 +16,7 @@ from course_lib.grading.autograde import Course
 from course_lib.grading.batch import gradebook as books
 from course_lib.grading.batch.intake import TIMESTAMP, HandedIn, read_submission
 from course_lib.grading.batch.records import Records, common_fingerprint, fingerprint, write_whole
-from course_lib.grading.batch.task import Lab, Result, Settings, Task
+from course_lib.grading.batch.task import VERDICTS, Lab, Result, Settings, Task
 
 
 @dataclass(frozen=True)
@@ -171,6 +171,8 @@ class _Run:
         shutil.rmtree(finished, ignore_errors=True)
         finished.mkdir()
         (finished / f"{self.lab.name}.ipynb").write_text(result.notebook, encoding="utf-8")
+        if result.verdicts:
+            (finished / VERDICTS).write_text(result.verdicts, encoding="utf-8")
         if task.timestamp:
             (finished / TIMESTAMP).write_text(f"{task.timestamp.isoformat()} UTC\n")
         target = self.course.path("autograded", task.student).parent

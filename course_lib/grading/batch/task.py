@@ -83,6 +83,7 @@ class Item:
 
 
 GRADED, UNREADABLE, FAILED = "graded", "unreadable", "failed"
+VERDICTS = "verdicts.json"
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class Result:
         comments: grade id -> nbgrader's automatic comment, None for none.
         penalty: points taken off for being late, None for none.
         notebook: the executed notebook, .ipynb text.
+        verdicts: what the grader noted beside it, verdicts.json; "" if nothing.
         log: for the instructor, when grading broke down.
     """
 
@@ -109,6 +111,7 @@ class Result:
     notebook: str = ""
     penalty: float | None = None
     log: str = ""
+    verdicts: str = ""
 
     @property
     def score(self) -> float:
@@ -124,9 +127,9 @@ class Result:
         return sum(item.score is None for item in self.items)
 
     def to_json(self) -> dict[str, Any]:
-        """All but the notebook, which is a file of its own."""
+        """All but the notebook and the verdicts, which are files of their own."""
         values = asdict(self)
-        del values["notebook"]
+        del values["notebook"], values["verdicts"]
         return values
 
     @classmethod
