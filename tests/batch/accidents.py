@@ -187,7 +187,7 @@ def data_through_a_link(folder: Path, notebook: Any) -> None:
 
 
 def one_long_line(folder: Path, notebook: Any) -> None:
-    cell(notebook, "double-answer").source += "\nprint('y' * 30_000_000)"
+    cell(notebook, "double-answer").source += "\nprint('y' * 3_000_000)"
     write(folder, notebook)
 
 
