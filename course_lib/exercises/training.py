@@ -65,6 +65,7 @@ class MomentumTrace(Trace):
 
     Args:
         keys_attached: share of the steps in which the keys carried a gradient.
+        key_graded: whether a gradient arrived at the key encoder.
         unasked: share of the steps in which the query encoder made nothing.
         unkeyed: share of the steps in which the key encoder made nothing.
         views: augmented images per image and step.
@@ -82,6 +83,7 @@ class MomentumTrace(Trace):
     """
 
     keys_attached: float = 0.0
+    key_graded: bool = False
     unasked: float = 0.0
     unkeyed: float = 0.0
     views: float = 2.0

@@ -157,6 +157,12 @@ class MomentumWatch(Watch):
     def loss(self, query: Tensor, keys: Tensor, queue: Tensor) -> Tensor:  # type: ignore[override]
         """InfoNCE on cosines; a queue that is not normalised is taken as it is."""
         self._another_step()
+        shapes = [tuple(x.shape) for x in (query, keys, queue)]
+        if any(len(shape) != 2 or shape[1] != NUM_PROJECTIONS for shape in shapes) or len(query) != len(keys):
+            raise ValueError(
+                f"the loss takes queries (B, {NUM_PROJECTIONS}), keys (B, {NUM_PROJECTIONS}) and a queue"
+                f" (K, {NUM_PROJECTIONS}), got {shapes[0]}, {shapes[1]} and {shapes[2]}"
+            )
         queue = queue.detach().clone()
         q, k = F.normalize(query, dim=1), F.normalize(keys, dim=1)
         value = find_the_key(q, k, queue, self.exercise.temperature)
@@ -217,6 +223,7 @@ class MomentumWatch(Watch):
             followed=share(rate != 0 for rate in self.rates) if self.rates else 1.0,
             rate=median(self.rates) if self.rates else 0.0,
             expected_rate=1 - self.exercise.momentum,
+            key_graded=any(p.grad is not None for p in self.key_encoder.parameters()),
             returned_key=isinstance(result, nn.Module)
             and moved(self.key_encoder[0], self.backbone)
             and not moved(result, self.key_encoder[0]),

@@ -154,6 +154,15 @@ class KeyEncoderInTheOptimiser(KeysWithGradient):
         return [*self.query_encoder.parameters(), *self.key_encoder.parameters()]
 
 
+class Swapped(Loop):
+    def queries(self, view: Tensor) -> Tensor:
+        return self.key_encoder(view)
+
+    @torch.no_grad()
+    def keys(self, view: Tensor) -> Tensor:
+        return self.query_encoder(view)
+
+
 class NoBackward(Loop):
     def learn(self, query: Tensor, keys: Tensor, queue: Tensor, loss: QueueLoss) -> None:
         loss(query, keys, queue)
@@ -317,6 +326,7 @@ MISTAKES = {
     "the key encoder is not used": OwnKeyEncoder,
     "the queries are detached": QueriesDetached,
     "the key encoder receives gradients": KeysWithGradient,
+    "the encoders are swapped": Swapped,
     "backward is never called": NoBackward,
     "the sign of the loss is wrong": WrongSign,
     "the augmentation is not used": NoAugmentation,
@@ -417,6 +427,7 @@ def test_an_exception_is_told_with_the_line() -> None:
 
     assert "Your line" in message(Breaks())
     assert "loss(query, keys[1:], queue).backward()" in message(Breaks())
+    assert "got (32, 32), (31, 32) and (256, 32)" in message(Breaks())
 
 
 def test_what_is_seen_is_plain_data() -> None:

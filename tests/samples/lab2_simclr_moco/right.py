@@ -19,7 +19,8 @@ def crop_and_flip(images, *, boxes, flips, size):
 # %% answer="partner_probability"
 def partner_probability(z, *, image, temperature):
     cosines = F.cosine_similarity(z[:, None], z[None], dim=2)
-    weights = torch.exp(cosines / temperature).fill_diagonal_(0)
+    itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
+    weights = torch.exp(cosines / temperature).masked_fill(itself, 0)
     order = image.argsort()  # partners are neighbours now
     partner = torch.empty_like(order)
     partner[order] = order.view(-1, 2).flip(1).flatten()
