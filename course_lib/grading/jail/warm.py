@@ -159,8 +159,7 @@ class WarmJail:
     @property
     def busy(self) -> bool:
         """Whether a kernel forked from here still runs."""
-        self._children = [child for child in self._children if child.poll() is None]
-        return bool(self._children)
+        return any(child.poll() is None for child in self._children)
 
     def start(self, order: Order) -> WarmPrisoner:
         """Fork a kernel.
@@ -185,20 +184,27 @@ class WarmJail:
         }
         request = _request(order, list(named), {f"file {n}": path for n, (path, _) in enumerate(files)})
         group = make_group(order.jail.limits)
+        with contextlib.suppress(OSError), self._lock:  # a parent that is gone does not answer either
+            socket.send_fds(self._control, [request], list(named.values()))
+        for fd in (their_errors, *(fd for _, fd in files)):
+            os.close(fd)
+        their_report.close()
+        their_hello.close()
         try:
-            with self._lock:
-                socket.send_fds(self._control, [request], list(named.values()))
-        except OSError as error:
-            raise JailBroke(f"the warm parent is gone: {error}") from None
-        finally:
-            for fd in (their_errors, *(fd for _, fd in files)):
-                os.close(fd)
-            their_report.close()
-            their_hello.close()
-        init = _admit(report, group)
-        child = WarmPrisoner(order, group, hello, self, report, init, errors)
-        self._children.append(child)
+            child = WarmPrisoner(order, group, hello, self, report, _admit(report, group), errors)
+        except (JailBroke, ProcessLookupError) as error:
+            if group:
+                group.close()
+            for sock in (report, hello):
+                sock.close()
+            os.close(errors)
+            raise JailBroke(f"no warm kernel: {error}") from None
+        self._children = [other for other in self._children if other.poll() is None] + [child]
         return child
+
+    def forget(self) -> None:
+        """Let go, in a process that was forked from the owner."""
+        self._control.close()
 
     def close(self) -> None:
         """End the parent and all its kernels."""
@@ -268,14 +274,12 @@ def _admit(report: socket.socket, group: ControlGroup | None) -> int:
     except OSError as error:
         answer = f"{type(error).__name__}: {error}"
     if answer != "ready":
-        if group:
-            group.close()
-        report.close()
-        raise JailBroke(f"no warm kernel: {answer.removeprefix('error ')}")
+        raise JailBroke(answer.removeprefix("error "))
     return init
 
 
 _parents: list[WarmJail] = []
+_choosing = threading.Lock()
 
 
 def warm_jail(jail: Jail) -> WarmJail:
@@ -284,10 +288,16 @@ def warm_jail(jail: Jail) -> WarmJail:
     Raises:
         JailBroke: it could not be built.
     """
-    # After a fork the parents inherited are the other process's to speak to.
-    _parents[:] = [parent for parent in _parents if parent.owner == os.getpid()]
+    with _choosing:
+        return _choose(jail)
+
+
+def _choose(jail: Jail) -> WarmJail:
     for parent in list(_parents):
-        if not parent.alive:
+        if parent.owner != os.getpid():  # after a fork it is the other process's to speak to
+            _parents.remove(parent)
+            parent.forget()
+        elif not parent.alive:
             _parents.remove(parent)
             parent.close()
         elif parent.serves(jail):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from course_lib.grading.jail import (
 )
 from course_lib.grading.jail.cgroups import find_parents
 from course_lib.grading.jail.handed_in import MAX_FILES, open_files
+from course_lib.grading.jail.inside import syscalls
 
 
 def places(words: list[str], option: str) -> list[str]:
@@ -142,6 +144,38 @@ def test_who_accepts_the_risk_gets_an_ordinary_kernel(monkeypatch: pytest.Monkey
     monkeypatch.setattr(provisioner, "missing", lambda: "no bubblewrap")
     with Kernel(Jail()) as kernel:
         assert kernel.ask("import os\nanswer = os.getcwd()") == os.getcwd()
+
+
+def decide(code: bytes, architecture: int, number: int, argument: int) -> int:
+    """Run the packet filter by hand, instruction by instruction."""
+    data = struct.pack("<IIQQ", number, architecture, 0, argument)
+    words, here, value = list(struct.iter_unpack("<HBBI", code)), 0, 0
+    while True:
+        instruction, true, false, operand = words[here]
+        if instruction == syscalls.RETURN:
+            return operand
+        if instruction == syscalls.LOAD:
+            value, step = struct.unpack_from("<I", data, operand)[0], 0
+        else:
+            met = value == operand if instruction == syscalls.EQUAL else value >= operand
+            step = true if met else false
+        here += 1 + step
+
+
+@pytest.mark.parametrize("machine", syscalls.ARCHITECTURES)
+def test_the_filter_denies_what_it_lists_and_nothing_else(machine: str) -> None:
+    code, architecture = syscalls.program(machine), syscalls.ARCHITECTURES[machine]
+    listed = {numbers[list(syscalls.ARCHITECTURES).index(machine)] for numbers in syscalls.DENIED.values()}
+    denied = syscalls.ERROR | syscalls.NOT_PERMITTED
+    for number in range(600):
+        if number == syscalls.SOCKET[machine]:
+            continue
+        assert decide(code, architecture, number, 1) == (denied if number in listed else syscalls.ALLOW)
+    for family in range(50):
+        allowed = decide(code, architecture, syscalls.SOCKET[machine], family) == syscalls.ALLOW
+        assert allowed == (family in syscalls.FAMILIES)
+    assert decide(code, 0x40000003, 1, 1) == denied  # 32 bits
+    assert decide(code, architecture, 0x40000001, 1) == denied
 
 
 @pytest.mark.jail
