@@ -45,6 +45,10 @@ def environment(jail: Jail, env: Mapping[str, str]) -> dict[str, str]:
     """All of a kernel's environment; of the grader's own only what is harmless gets in."""
     names = (*_PASSED_ON, *(_GPU_PASSED_ON if jail.gpu else ()))
     passed = {name: env[name] for name in env if name in names or name.startswith(("NBGRADER_", "LC_"))}
+    if jail.channel and "COURSE_REFEREE" in env:
+        passed["COURSE_REFEREE"] = (
+            f"/referee/{Path(env['COURSE_REFEREE']).name}"  # the socket, as seen inside
+        )
     home = "/tmp/home"
     return {
         "LANG": "C.UTF-8",
@@ -116,12 +120,12 @@ def _namespaces(parent: bool) -> list[str]:
 
 
 def _referee(jail: Jail, parent: bool) -> dict[str, list[str]]:
-    """The channel to the referee; a parent sees the folder with all channels and shows each child its own."""
+    """The channel to the referee; a parent sees a folder of channels and shows each child its own."""
     if jail.channel and not parent:
         return {"/referee": ["--ro-bind", str(jail.channel), "/referee"]}
     places = {place: ["--dir", place] for place in ("/referee", "/kernel")}
     if jail.channel:
-        places["/channels"] = ["--ro-bind", str(jail.channel.parent), "/channels"]
+        places["/channels"] = ["--ro-bind", str(jail.channel), "/channels"]
     return places
 
 

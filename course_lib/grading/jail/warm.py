@@ -7,11 +7,15 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+from dataclasses import replace
+from pathlib import Path
 
 from course_lib.grading.jail import bubblewrap
 from course_lib.grading.jail.cgroups import ControlGroup, make_group
@@ -47,8 +51,9 @@ class WarmPrisoner(Prisoner):
         report: socket.socket,
         init: int,
         errors: int,
+        channel: Path | None,
     ) -> None:
-        self.parent = parent
+        self.parent, self._channel = parent, channel
         self._report, self._init, self._errors = report, init, errors
         self._init_fd = os.pidfd_open(init)
         self._status: int | None = None
@@ -92,13 +97,16 @@ class WarmPrisoner(Prisoner):
         self.reason = self.reason or said
         os.close(self._init_fd)
         self._report.close()
+        _remove(self._channel)
         self.close()
 
 
 class WarmJail:
     """One jailed parent and the kernels forked from it; all end with `close` or with this process.
 
-    The kernels have the same guarantees as those of `start_cold`. Channels must lie in one folder.
+    The kernels have the same guarantees as those of `start_cold`. What a jail sees is settled when it is
+    built, so the parent has one folder of channels: the sockets of a kernel's channel get a second name in
+    there, and the kernel sees its own alone.
 
     Raises:
         JailBroke: the parent could not be built.
@@ -107,7 +115,8 @@ class WarmJail:
     def __init__(self, jail: Jail) -> None:
         self.owner = os.getpid()
         self._library, self._gpu = jail.library, jail.gpu
-        self._channels = jail.channel.parent if jail.channel else None
+        self._channels = Path(tempfile.mkdtemp(prefix="jail-channels-"))
+        jail = replace(jail, channel=self._channels, files=None)
         self._children: list[WarmPrisoner] = []
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -140,6 +149,7 @@ class WarmJail:
             ready = False
         if not ready:
             self._process.kill()
+            shutil.rmtree(self._channels, ignore_errors=True)
             raise JailBroke(f"no warm parent: {self._words()}")
 
     @property
@@ -152,9 +162,8 @@ class WarmJail:
         return self._process.poll() is None
 
     def serves(self, jail: Jail) -> bool:
-        """Whether a kernel for this jail can be forked from here; limits are each kernel's own."""
-        channel = jail.channel is None or jail.channel.parent == self._channels
-        return channel and (jail.library, jail.gpu) == (self._library, self._gpu)
+        """Whether a kernel for this jail can be forked from here; all else is each kernel's own."""
+        return (jail.library, jail.gpu) == (self._library, self._gpu)
 
     @property
     def busy(self) -> bool:
@@ -182,7 +191,9 @@ class WarmJail:
             **{f"socket {port}": sock.fileno() for port, sock in order.sockets.items()},
             **{f"file {number}": fd for number, (_, fd) in enumerate(files)},
         }
-        request = _request(order, list(named), {f"file {n}": path for n, (path, _) in enumerate(files)})
+        channel = _second_names(order.jail.channel, self._channels)
+        paths = {f"file {number}": path for number, (path, _) in enumerate(files)}
+        request = _request(order, list(named), paths, channel.name if channel else "")
         group = make_group(order.jail.limits)
         with contextlib.suppress(OSError), self._lock:  # a parent that is gone does not answer either
             socket.send_fds(self._control, [request], list(named.values()))
@@ -191,13 +202,14 @@ class WarmJail:
         their_report.close()
         their_hello.close()
         try:
-            child = WarmPrisoner(order, group, hello, self, report, _admit(report, group), errors)
+            child = WarmPrisoner(order, group, hello, self, report, _admit(report, group), errors, channel)
         except (JailBroke, ProcessLookupError) as error:
             if group:
                 group.close()
             for sock in (report, hello):
                 sock.close()
             os.close(errors)
+            _remove(channel)
             raise JailBroke(f"no warm kernel: {error}") from None
         self._children = [other for other in self._children if other.poll() is None] + [child]
         return child
@@ -218,6 +230,7 @@ class WarmJail:
             self._process.stderr.close()
         for child in self._children:
             child.poll()
+        shutil.rmtree(self._channels, ignore_errors=True)
 
     def _words(self) -> str:
         with self._process.stderr as errors:  # type: ignore[union-attr]
@@ -233,7 +246,31 @@ _SINGLE_THREADED = {
 }
 
 
-def _request(order: Order, descriptors: list[str], files: dict[str, str]) -> bytes:
+def _second_names(channel: Path | None, channels: Path) -> Path | None:
+    """A folder in `channels` in which each socket of `channel` has a second name.
+
+    Raises:
+        JailBroke: they lie on different file systems.
+    """
+    if channel is None:
+        return None
+    folder = Path(tempfile.mkdtemp(dir=channels))
+    folder.chmod(0o755)
+    try:
+        for path in channel.iterdir():
+            if path.is_socket():
+                os.link(path, folder / path.name)
+    except OSError as error:
+        raise JailBroke(f"the referee's socket cannot be handed to a warm kernel: {error}") from None
+    return folder
+
+
+def _remove(folder: Path | None) -> None:
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _request(order: Order, descriptors: list[str], files: dict[str, str], channel: str) -> bytes:
     limits, env = order.jail.limits, bubblewrap.environment(order.jail, order.env)
     return json.dumps(
         {
@@ -245,7 +282,7 @@ def _request(order: Order, descriptors: list[str], files: dict[str, str]) -> byt
                 "/dev/shm": (limits.disk_bytes // 4, "1777"),
                 "/kernel": (2**20, "0755"),
             },
-            "channel": order.jail.channel.name if order.jail.channel else "",
+            "channel": channel,
             "env": env,
             "threads": int(env.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))),
             "arguments": list(order.arguments),

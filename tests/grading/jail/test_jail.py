@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -206,9 +207,13 @@ def test_a_masked_library_is_what_the_kernel_imports(tmp_path: Path) -> None:
 
 
 @pytest.mark.jail
-def test_a_jail_that_cannot_be_built_says_what_bubblewrap_said() -> None:
+def test_a_jail_that_cannot_be_built_says_what_bubblewrap_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(RuntimeError, match="no-such-folder"):
         asyncio.run(JailedKernelManager(warm=False).start_kernel(jail=Jail(channel=Path("/no-such-folder"))))
+    assert not list(tmp_path.iterdir())
 
 
 # An ordinary user may not enter /root, where Python may be: give the test's user its own view of it.
