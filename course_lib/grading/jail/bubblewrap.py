@@ -94,12 +94,12 @@ def arguments(jail: Jail, *, parent: bool = False, hidden: tuple[Path, ...] = ()
     return [
         *_namespaces(parent),
         "--clearenv",
-        *_mounts(jail, hidden, _referee(jail, parent)),
+        *("--perms", "1777", "--size", str(jail.limits.disk_bytes), "--tmpfs", "/tmp"),
+        *("--perms", "0755", "--dir", "/tmp/home"),
+        *_mounts(jail, hidden, _referee(jail, parent)),  # after /tmp: an environment may lie in there
         *("--proc", "/proc", "--dev", "/dev"),
         *_devices(jail),
         *("--perms", "1777", "--size", quarter, "--tmpfs", "/dev/shm"),
-        *("--perms", "1777", "--size", str(jail.limits.disk_bytes), "--tmpfs", "/tmp"),
-        *("--perms", "0755", "--dir", "/tmp/home"),
         *("--perms", "0755", "--size", str(jail.limits.disk_bytes), "--tmpfs", "/submission"),
         *("--chdir", "/submission"),
     ]
@@ -144,7 +144,7 @@ def _mounts(jail: Jail, hidden: tuple[Path, ...], referee: dict[str, list[str]])
         elif os.path.isdir(link):
             places[link] = ["--ro-bind", link, link]
     places |= {file: ["--ro-bind-try", file, file] for file in _SYSTEM_FILES}
-    seen = [Path("/usr"), *_environment_folders()]
+    seen = [Path("/usr"), *environment_folders()]
     places |= {str(folder): ["--ro-bind", str(folder), str(folder)] for folder in seen}
     for folder in (*_peers(), *hidden):
         if any(folder != top and folder.is_relative_to(top) for top in seen):
@@ -154,7 +154,7 @@ def _mounts(jail: Jail, hidden: tuple[Path, ...], referee: dict[str, list[str]])
     return [word for place in ordered for word in places[place]]
 
 
-def _environment_folders() -> list[Path]:
+def environment_folders() -> list[Path]:
     """Where Python and its packages are: the virtual environment, what it was made from, the user's site."""
     folders = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.base_exec_prefix)}
     folders.add(Path(os.path.realpath(sys.executable)).parents[1])

@@ -113,6 +113,8 @@ class WarmJail:
     """
 
     def __init__(self, jail: Jail) -> None:
+        if any(folder.is_relative_to("/tmp") for folder in bubblewrap.environment_folders()):
+            raise JailBroke("Python's environment lies in /tmp, of which every kernel has its own")
         self.owner = os.getpid()
         self._library, self._gpu = jail.library, jail.gpu
         self._channels = Path(tempfile.mkdtemp(prefix="jail-channels-"))
