@@ -47,6 +47,10 @@ def environment(jail: Jail, env: Mapping[str, str]) -> dict[str, str]:
     """All of a kernel's environment; of the grader's own only what is harmless gets in."""
     names = (*_PASSED_ON, *(_GPU_PASSED_ON if jail.gpu else ()))
     passed = {name: env[name] for name in env if name in names or name.startswith(("NBGRADER_", "LC_"))}
+    if jail.channel and "COURSE_REFEREE" in env:
+        passed["COURSE_REFEREE"] = (
+            f"/referee/{Path(env['COURSE_REFEREE']).name}"  # the socket, as seen inside
+        )
     home = "/tmp/home"
     return {
         "LANG": "C.UTF-8",
@@ -92,12 +96,12 @@ def arguments(jail: Jail, *, parent: bool = False, hidden: tuple[Path, ...] = ()
     return [
         *_namespaces(parent),
         "--clearenv",
-        *_mounts(jail, hidden, _referee(jail, parent)),
+        *("--perms", "1777", "--size", str(jail.limits.disk_bytes), "--tmpfs", "/tmp"),
+        *("--perms", "0755", "--dir", "/tmp/home"),
+        *_mounts(jail, hidden, _referee(jail, parent)),  # after /tmp: an environment may lie in there
         *("--proc", "/proc", "--dev", "/dev"),
         *_devices(jail),
         *("--perms", "1777", "--size", quarter, "--tmpfs", "/dev/shm"),
-        *("--perms", "1777", "--size", str(jail.limits.disk_bytes), "--tmpfs", "/tmp"),
-        *("--perms", "0755", "--dir", "/tmp/home"),
         *("--perms", "0755", "--size", str(jail.limits.disk_bytes), "--tmpfs", "/submission"),
         *("--chdir", "/submission"),
     ]
@@ -118,12 +122,12 @@ def _namespaces(parent: bool) -> list[str]:
 
 
 def _referee(jail: Jail, parent: bool) -> dict[str, list[str]]:
-    """The channel to the referee; a parent sees the folder with all channels and shows each child its own."""
+    """The channel to the referee; a parent sees a folder of channels and shows each child its own."""
     if jail.channel and not parent:
         return {str(CHANNEL): ["--ro-bind", str(jail.channel), str(CHANNEL)]}
     places = {place: ["--dir", place] for place in (str(CHANNEL), "/kernel")}
     if jail.channel:
-        places["/channels"] = ["--ro-bind", str(jail.channel.parent), "/channels"]
+        places["/channels"] = ["--ro-bind", str(jail.channel), "/channels"]
     return places
 
 
@@ -142,7 +146,7 @@ def _mounts(jail: Jail, hidden: tuple[Path, ...], referee: dict[str, list[str]])
         elif os.path.isdir(link):
             places[link] = ["--ro-bind", link, link]
     places |= {file: ["--ro-bind-try", file, file] for file in _SYSTEM_FILES}
-    seen = [Path("/usr"), *_environment_folders()]
+    seen = [Path("/usr"), *environment_folders()]
     places |= {str(folder): ["--ro-bind", str(folder), str(folder)] for folder in seen}
     for folder in (*_peers(), *hidden):
         if any(folder != top and folder.is_relative_to(top) for top in seen):
@@ -152,7 +156,7 @@ def _mounts(jail: Jail, hidden: tuple[Path, ...], referee: dict[str, list[str]])
     return [word for place in ordered for word in places[place]]
 
 
-def _environment_folders() -> list[Path]:
+def environment_folders() -> list[Path]:
     """Where Python and its packages are: the virtual environment, what it was made from, the user's site."""
     folders = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.base_exec_prefix)}
     folders.add(Path(os.path.realpath(sys.executable)).parents[1])

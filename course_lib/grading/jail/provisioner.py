@@ -63,6 +63,9 @@ class JailProvisioner(LocalProvisioner):
         order = Order(self._jail, kwargs["env"], self._arguments, connection, self._sockets)
         try:
             self.process = self._start(order)
+        except BaseException:
+            await self.cleanup()
+            raise
         finally:
             for sock in self._sockets.values():
                 sock.close()

@@ -7,11 +7,15 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+from dataclasses import replace
+from pathlib import Path
 
 from course_lib.grading.jail import bubblewrap
 from course_lib.grading.jail.cgroups import ControlGroup, make_group
@@ -47,8 +51,9 @@ class WarmPrisoner(Prisoner):
         report: socket.socket,
         init: int,
         errors: int,
+        channel: Path | None,
     ) -> None:
-        self.parent = parent
+        self.parent, self._channel = parent, channel
         self._report, self._init, self._errors = report, init, errors
         self._init_fd = os.pidfd_open(init)
         self._status: int | None = None
@@ -92,22 +97,28 @@ class WarmPrisoner(Prisoner):
         self.reason = self.reason or said
         os.close(self._init_fd)
         self._report.close()
+        _remove(self._channel)
         self.close()
 
 
 class WarmJail:
     """One jailed parent and the kernels forked from it; all end with `close` or with this process.
 
-    The kernels have the same guarantees as those of `start_cold`. Channels must lie in one folder.
+    The kernels have the same guarantees as those of `start_cold`. What a jail sees is settled when it is
+    built, so the parent has one folder of channels: the sockets of a kernel's channel get a second name in
+    there, and the kernel sees its own alone.
 
     Raises:
         JailBroke: the parent could not be built.
     """
 
     def __init__(self, jail: Jail) -> None:
+        if any(folder.is_relative_to("/tmp") for folder in bubblewrap.environment_folders()):
+            raise JailBroke("Python's environment lies in /tmp, of which every kernel has its own")
         self.owner = os.getpid()
         self._library, self._gpu = jail.library, jail.gpu
-        self._channels = jail.channel.parent if jail.channel else None
+        self._channels = Path(tempfile.mkdtemp(prefix="jail-channels-"))
+        jail = replace(jail, channel=self._channels, files=None)
         self._children: list[WarmPrisoner] = []
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -140,6 +151,7 @@ class WarmJail:
             ready = False
         if not ready:
             self._process.kill()
+            shutil.rmtree(self._channels, ignore_errors=True)
             raise JailBroke(f"no warm parent: {self._words()}")
 
     @property
@@ -152,15 +164,13 @@ class WarmJail:
         return self._process.poll() is None
 
     def serves(self, jail: Jail) -> bool:
-        """Whether a kernel for this jail can be forked from here; limits are each kernel's own."""
-        channel = jail.channel is None or jail.channel.parent == self._channels
-        return channel and (jail.library, jail.gpu) == (self._library, self._gpu)
+        """Whether a kernel for this jail can be forked from here; all else is each kernel's own."""
+        return (jail.library, jail.gpu) == (self._library, self._gpu)
 
     @property
     def busy(self) -> bool:
         """Whether a kernel forked from here still runs."""
-        self._children = [child for child in self._children if child.poll() is None]
-        return bool(self._children)
+        return any(child.poll() is None for child in self._children)
 
     def start(self, order: Order) -> WarmPrisoner:
         """Fork a kernel.
@@ -183,22 +193,32 @@ class WarmJail:
             **{f"socket {port}": sock.fileno() for port, sock in order.sockets.items()},
             **{f"file {number}": fd for number, (_, fd) in enumerate(files)},
         }
-        request = _request(order, list(named), {f"file {n}": path for n, (path, _) in enumerate(files)})
+        channel = _second_names(order.jail.channel, self._channels)
+        paths = {f"file {number}": path for number, (path, _) in enumerate(files)}
+        request = _request(order, list(named), paths, channel.name if channel else "")
         group = make_group(order.jail.limits)
+        with contextlib.suppress(OSError), self._lock:  # a parent that is gone does not answer either
+            socket.send_fds(self._control, [request], list(named.values()))
+        for fd in (their_errors, *(fd for _, fd in files)):
+            os.close(fd)
+        their_report.close()
+        their_hello.close()
         try:
-            with self._lock:
-                socket.send_fds(self._control, [request], list(named.values()))
-        except OSError as error:
-            raise JailBroke(f"the warm parent is gone: {error}") from None
-        finally:
-            for fd in (their_errors, *(fd for _, fd in files)):
-                os.close(fd)
-            their_report.close()
-            their_hello.close()
-        init = _admit(report, group)
-        child = WarmPrisoner(order, group, hello, self, report, init, errors)
-        self._children.append(child)
+            child = WarmPrisoner(order, group, hello, self, report, _admit(report, group), errors, channel)
+        except (JailBroke, ProcessLookupError) as error:
+            if group:
+                group.close()
+            for sock in (report, hello):
+                sock.close()
+            os.close(errors)
+            _remove(channel)
+            raise JailBroke(f"no warm kernel: {error}") from None
+        self._children = [other for other in self._children if other.poll() is None] + [child]
         return child
+
+    def forget(self) -> None:
+        """Let go, in a process that was forked from the owner."""
+        self._control.close()
 
     def close(self) -> None:
         """End the parent and all its kernels."""
@@ -212,6 +232,7 @@ class WarmJail:
             self._process.stderr.close()
         for child in self._children:
             child.poll()
+        shutil.rmtree(self._channels, ignore_errors=True)
 
     def _words(self) -> str:
         with self._process.stderr as errors:  # type: ignore[union-attr]
@@ -227,7 +248,31 @@ _SINGLE_THREADED = {
 }
 
 
-def _request(order: Order, descriptors: list[str], files: dict[str, str]) -> bytes:
+def _second_names(channel: Path | None, channels: Path) -> Path | None:
+    """A folder in `channels` in which each socket of `channel` has a second name.
+
+    Raises:
+        JailBroke: they lie on different file systems.
+    """
+    if channel is None:
+        return None
+    folder = Path(tempfile.mkdtemp(dir=channels))
+    folder.chmod(0o755)
+    try:
+        for path in channel.iterdir():
+            if path.is_socket():
+                os.link(path, folder / path.name)
+    except OSError as error:
+        raise JailBroke(f"the referee's socket cannot be handed to a warm kernel: {error}") from None
+    return folder
+
+
+def _remove(folder: Path | None) -> None:
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _request(order: Order, descriptors: list[str], files: dict[str, str], channel: str) -> bytes:
     limits, env = order.jail.limits, bubblewrap.environment(order.jail, order.env)
     return json.dumps(
         {
@@ -239,7 +284,7 @@ def _request(order: Order, descriptors: list[str], files: dict[str, str]) -> byt
                 "/dev/shm": (limits.disk_bytes // 4, "1777"),
                 "/kernel": (2**20, "0755"),
             },
-            "channel": order.jail.channel.name if order.jail.channel else "",
+            "channel": channel,
             "env": env,
             "threads": int(env.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))),
             "arguments": list(order.arguments),
@@ -268,14 +313,12 @@ def _admit(report: socket.socket, group: ControlGroup | None) -> int:
     except OSError as error:
         answer = f"{type(error).__name__}: {error}"
     if answer != "ready":
-        if group:
-            group.close()
-        report.close()
-        raise JailBroke(f"no warm kernel: {answer.removeprefix('error ')}")
+        raise JailBroke(answer.removeprefix("error "))
     return init
 
 
 _parents: list[WarmJail] = []
+_choosing = threading.Lock()
 
 
 def warm_jail(jail: Jail) -> WarmJail:
@@ -284,10 +327,16 @@ def warm_jail(jail: Jail) -> WarmJail:
     Raises:
         JailBroke: it could not be built.
     """
-    # After a fork the parents inherited are the other process's to speak to.
-    _parents[:] = [parent for parent in _parents if parent.owner == os.getpid()]
+    with _choosing:
+        return _choose(jail)
+
+
+def _choose(jail: Jail) -> WarmJail:
     for parent in list(_parents):
-        if not parent.alive:
+        if parent.owner != os.getpid():  # after a fork it is the other process's to speak to
+            _parents.remove(parent)
+            parent.forget()
+        elif not parent.alive:
             _parents.remove(parent)
             parent.close()
         elif parent.serves(jail):

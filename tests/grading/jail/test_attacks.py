@@ -75,6 +75,7 @@ def kernel(kind: str, course: Course) -> Iterator[Kernel]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COURSE_SECRET_SEED", SECRET)
         patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+        patch.setenv("COURSE_REFEREE", str(course.channel / "referee.sock"))
         server = socket.socket(socket.AF_UNIX)
         server.bind(str(course.channel / "referee.sock"))
         server.listen()
@@ -252,8 +253,12 @@ for family in (40, 38, 17, 21):  # to the virtual machine's host, kernel cryptog
 
 
 def test_the_referee_can_be_spoken_to(kernel: Kernel) -> None:
-    talk = "import socket\nsocket.socket(socket.AF_UNIX).connect('/referee/referee.sock')\nanswer = True"
-    assert kernel.ask(talk) is True
+    talk = """
+import os, socket
+socket.socket(socket.AF_UNIX).connect(os.environ["COURSE_REFEREE"])
+answer = os.listdir("/referee")
+"""
+    assert kernel.ask(talk) == ["referee.sock"]
 
 
 PRIVILEGES = """

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import struct
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from course_lib.grading.jail import (
 )
 from course_lib.grading.jail.cgroups import find_parents
 from course_lib.grading.jail.handed_in import MAX_FILES, open_files
+from course_lib.grading.jail.inside import syscalls
 
 
 def places(words: list[str], option: str) -> list[str]:
@@ -144,6 +147,38 @@ def test_who_accepts_the_risk_gets_an_ordinary_kernel(monkeypatch: pytest.Monkey
         assert kernel.ask("import os\nanswer = os.getcwd()") == os.getcwd()
 
 
+def decide(code: bytes, architecture: int, number: int, argument: int) -> int:
+    """Run the packet filter by hand, instruction by instruction."""
+    data = struct.pack("<IIQQ", number, architecture, 0, argument)
+    words, here, value = list(struct.iter_unpack("<HBBI", code)), 0, 0
+    while True:
+        instruction, true, false, operand = words[here]
+        if instruction == syscalls.RETURN:
+            return operand
+        if instruction == syscalls.LOAD:
+            value, step = struct.unpack_from("<I", data, operand)[0], 0
+        else:
+            met = value == operand if instruction == syscalls.EQUAL else value >= operand
+            step = true if met else false
+        here += 1 + step
+
+
+@pytest.mark.parametrize("machine", syscalls.ARCHITECTURES)
+def test_the_filter_denies_what_it_lists_and_nothing_else(machine: str) -> None:
+    code, architecture = syscalls.program(machine), syscalls.ARCHITECTURES[machine]
+    listed = {numbers[list(syscalls.ARCHITECTURES).index(machine)] for numbers in syscalls.DENIED.values()}
+    denied = syscalls.ERROR | syscalls.NOT_PERMITTED
+    for number in range(600):
+        if number == syscalls.SOCKET[machine]:
+            continue
+        assert decide(code, architecture, number, 1) == (denied if number in listed else syscalls.ALLOW)
+    for family in range(50):
+        allowed = decide(code, architecture, syscalls.SOCKET[machine], family) == syscalls.ALLOW
+        assert allowed == (family in syscalls.FAMILIES)
+    assert decide(code, 0x40000003, 1, 1) == denied  # 32 bits
+    assert decide(code, architecture, 0x40000001, 1) == denied
+
+
 @pytest.mark.jail
 def test_the_kernel_name_in_a_notebook_changes_nothing() -> None:
     with Kernel(kernel_name="../../no-such-kernel", warm=False) as kernel:
@@ -172,9 +207,13 @@ def test_a_masked_library_is_what_the_kernel_imports(tmp_path: Path) -> None:
 
 
 @pytest.mark.jail
-def test_a_jail_that_cannot_be_built_says_what_bubblewrap_said() -> None:
+def test_a_jail_that_cannot_be_built_says_what_bubblewrap_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(RuntimeError, match="no-such-folder"):
         asyncio.run(JailedKernelManager(warm=False).start_kernel(jail=Jail(channel=Path("/no-such-folder"))))
+    assert not list(tmp_path.iterdir())
 
 
 # An ordinary user may not enter /root, where Python may be: give the test's user its own view of it.
