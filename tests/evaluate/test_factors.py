@@ -49,7 +49,7 @@ def test_regression_probe_refuses_a_target_that_does_not_vary():
 
 
 def test_factor_scores_find_what_features_hold_and_nothing_else():
-    """Features that are a factor themselves give that factor away and, since all are independent, no other."""
+    """Features that are one factor itself give that factor away and, all being independent, no other."""
     world = Shapes(agreement=0.0)
     known = {"train": world.factors(range(300)), "test": world.factors(range(2**40, 2**40 + 300))}
 
