@@ -70,8 +70,8 @@ def lightly_simclr(backbone: nn.Module) -> nn.Module:
 SMALL = Recipe(
     network=lambda: SmallConvNet(16),
     augment=SimCLRAugment(),
-    epochs=14,
-    moco_epochs=28,
+    epochs=10,
+    moco_epochs=20,
     batch=128,
     simclr=lambda backbone: SimCLR(backbone, temperature=0.1),
     moco=lambda backbone: MoCoV2(backbone, 64, queue_size=1024, momentum=0.99, temperature=0.1),
@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--full", action="store_true", help="ResNet-18 for 200 epochs; wants a GPU")
     parser.add_argument("--epochs", type=int, help="of every method, in place of the recipe's")
-    parser.add_argument("--count", type=int, help="images to learn from (10,000 without --full, else all)")
+    parser.add_argument("--count", type=int, help="images to learn from, and most to test on")
     options = parser.parse_args()
     recipe = FULL if options.full else SMALL
     if options.epochs:
@@ -136,7 +136,7 @@ def main() -> None:
         recipe = Recipe(**{**vars(recipe), **shorter})
     count = options.count or (None if options.full else 10_000)
     train = data.load(str(options.folder), "train", count=count)
-    test = data.load(str(options.folder), "test")
+    test = data.load(str(options.folder), "test", count=options.count)
     rows = measure(recipe, train, test, options.seed)
     chance = train.labels.bincount().max().item() / len(train)
     settings = "".join(
