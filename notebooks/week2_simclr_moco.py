@@ -241,7 +241,8 @@ def simclr(backbone, temperature=TEMPERATURE):
 
 
 # %% [markdown]
-# **Predict first.** The loss starts near 5.5. Where will it end, at 0? Which will move first, the loss or the probe?
+# **Predict first.** Chance is $\log 255 = 5.5$; at the low temperature of 0.1 the loss starts above it, because an
+# untrained network is not undecided but confidently wrong. Where will it end, at 0? And will the probe move?
 
 # %%
 guess = train.labels.bincount().max().item() / len(train)
@@ -249,10 +250,10 @@ main, main_history = pretrain(simclr, chance=math.log(2 * BATCH - 1), watch=watc
 show.training(main_history, probe_chance=guess)
 
 # %% [markdown]
-# The loss leaves chance in the first epoch and ends far above 0: with 254 strangers, many of the same class, nobody
-# finds the partner every time. The probe climbs with it, and the effective rank says that the features use more
-# directions at the end than after the first epoch, not fewer. All three are read together: a falling loss with a
-# falling rank would be collapse; a falling loss with a flat probe, a shortcut.
+# The loss crosses chance within the first epochs and ends far above 0: with 254 strangers, many of the same class,
+# nobody finds the partner every time. The probe climbs with it, and nothing falls towards 0 in the last two panels. All
+# are read together: a falling loss with a rank that falls to almost nothing would be collapse; a falling loss with a
+# flat probe, a shortcut.
 #
 # Is the probe's value *good*? That takes references, measured once, here:
 #
@@ -312,7 +313,7 @@ board.select(dataset=DATASET, profile=SETTING)
 #
 # - **colour**: accuracy in telling the ten palettes (chance 0.10);
 # - **position**: $R^2$ of the object's centre: 1 = known exactly, 0 = not at all;
-# - **class**: the linear probe on the data set itself.
+# - **class**: linear probe and kNN on the data set itself.
 #
 # **Predict first.** The augmentation moves the object and changes its colours, and $z$ is trained to ignore both. What
 # will $h$ know that $z$ does not?
@@ -351,10 +352,10 @@ if not KNOWN_FACTORS:
     print("Nobody wrote down the factors of these images: DATASET = 'shapes' shows colour and position, too.")
 
 # %% [markdown]
-# From $h$ a linear probe reads the class better than from $z$, and the position much better: the projector is where
-# "ignore this" is carried out, and the feature before it can afford to keep what the loss does not want. (The kNN of
-# $z$ need not be worse than that of $h$; it may even be better. Neighbours are exactly what the loss arranges in $z$;
-# how much *information* there is, is another question, and the linear probe answers it.)
+# From $h$ a linear probe reads the class better than from $z$, the colour a little better and the position much better:
+# the projector is where "ignore this" is carried out, and the feature before it can afford to keep what the loss does
+# not want. (The kNN of $z$ need not be worse than that of $h$; it may even be better. Neighbours are exactly what the
+# loss arranges in $z$; how much *information* there is, is another question, and the linear probes answer it.)
 #
 # It is the lecture's explanation, measured: the contrastive loss throws away what the downstream task may want, and
 # the projector takes the blow.
@@ -390,32 +391,33 @@ show.bars(
 # %% [markdown]
 # Read the rows.
 #
-# - **Crop only** keeps colour and forgets position, completely: position is what the crops vary, and colour is the
-#   shortcut of section 1. Its classes are no better than a random network's.
-# - **Colour only** is the mirror image: position kept, colour lost, *below* what random convolutions retain. Again
-#   the classes are no better than random, on Shapes.
+# - **Crop only** keeps colour and forgets position almost completely, *below* what random convolutions retain: position
+#   is what the crops vary, and colour is the shortcut of section 1. Its neighbours are no better at classes than a
+#   random network's.
+# - **Colour only** is the mirror image: position kept, colour lost, again below the random network. Its neighbours gain
+#   little or nothing.
 # - **Flip only** asks for next to nothing and has the lowest loss of all.
-# - **Crop + colour** has the highest loss and the best classes by far. And look at its colour and position: it keeps
-#   *both* better than the networks that were allowed to rely on one of them. No single cue suffices to find the
-#   partner any more, so the network collects what it can get from all of them.
+# - **Crop + colour** has the highest loss and the best classes by far. And look at its colour and position: it knows
+#   *both*, about as well as or better than the networks that were allowed to rely on one of them. No single cue suffices
+#   to find the partner any more, so the network collects what it can get from all of them.
 #
 # The last point corrects a popular sentence. "Augmentation makes the features invariant" is true for a teacher that
 # leaves another cue open. Where nothing easy is left, features (not projections!) come out *richer*.
 #
 # SimCLR's authors found on ImageNet that crop with colour is the pair that matters. Now the same as pictures. For ten
 # test images: the four nearest neighbours among the training images, for the network that saw crops only and for the
-# one that saw both. A star marks a neighbour of another class.
+# one that saw both.
 
 
 # %%
 def show_neighbours(method, title, count=10, k=4):
     encode = partial(features, method.backbone)
-    queries, pool = encode(test.images[:count]), encode(train.images)
-    nearest = (F.normalize(queries, dim=1) @ F.normalize(pool, dim=1).T).topk(k).indices
-    wrong = train.labels[nearest] != test.labels[:count, None]
-    figure = show.neighbours(test.images[:count], queries, train.images, pool, k=k, title=title)
-    print(f"{title}: {wrong.sum()} of {wrong.numel()} neighbours show another class")
-    return figure
+    query_names, names = ([s.class_names[i] for i in s.labels] for s in (test, train))
+    few = test.images[:count]
+    return show.neighbours(
+        few, encode(few), train.images, encode(train.images), k=k,
+        query_names=query_names[:count], gallery_names=names, title=title,
+    )  # fmt: skip
 
 
 show_neighbours(students["crop only"][0], "without colour jitter")
@@ -446,8 +448,9 @@ for name, (method, _) in students.items():
     print(f"{name:14s} same class {same:.2f}   distance in mean colour {apart:.2f} of two random images'")
 
 # %% [markdown]
-# Neighbours without jitter look *tidy*, and that is the trap: they match in tint and brightness. Pictures of neighbours
-# are the cheapest test for a shortcut, if you ask of each row what exactly it has in common.
+# The neighbours of the network without jitter are nearer in colour and less often of the right class. They can look
+# *tidy*, and that is the trap. Pictures of neighbours are the cheapest test for a shortcut, if you ask of each column
+# what exactly it has in common.
 
 # %% [markdown]
 # ## 6 · The memory bill
@@ -618,14 +621,14 @@ for name in ("random network", "raw pixels"):
 show.bars(by_momentum, x="kNN accuracy", chance=guess)
 
 # %% [markdown]
-# With $m = 0$ the loss hovers near chance and the features end up no better than before training, or worse; with
-# $m = 0.9$ they gain little or nothing. The lecture's table for ImageNet says the same:
+# With $m = 0$ the loss hovers near chance and the features end up no better than a random network's; with $m = 0.9$ they
+# gain little or nothing. The two slow encoders are ahead. The lecture's table for ImageNet says the same:
 #
 # | momentum | 0 | 0.9 | 0.99 | 0.999 | 0.9999 |
 # |---|---|---|---|---|---|
 # | accuracy (%), He et al. 2020 | fail | 55.2 | 57.8 | 59.0 | 58.9 |
 #
-# One difference teaches something. In the paper 0.999 is better than 0.99; here it is not. A memory of 1000 steps is
+# One difference teaches something. In the paper 0.999 is better than 0.99; here it is not better. A memory of 1000 steps is
 # short in a run of a million steps and *longer than our whole run*: for us the key encoder stays close to the
 # random network it started as. Momentum is to be read in steps: long against the queue, short against the run.
 
@@ -692,11 +695,10 @@ for q, (method, history) in queues.items():
 # vector; a negative in the batch costs all the activations of an image. MoCo also remembers less at the *same* batch:
 # its keys need no backward pass.
 #
-# Accuracy is less clear, and honest notebooks say so. In a run as short as this, more negatives do not pay: SimCLR's
-# largest batch pays for them with steps, and MoCo's longest queue with age (it takes 16 steps to fill, from an encoder
-# that is still a beginner). The gains in the papers come from runs a thousand times as long. What you can see here is
-# that at *this* budget SimCLR is ahead of MoCo at any number of negatives, because all its $2N$ views learn at every
-# step, and MoCo's queries are only half of the views.
+# Accuracy is less clear. In a run as short as this, more negatives do not pay: SimCLR's largest batch pays for them with
+# steps, and MoCo's longest queue with age (it takes 16 steps to fill, from an encoder that is still a beginner). The
+# gains in the papers come from runs a thousand times as long. What the picture does show is that at *this* budget SimCLR
+# is ahead of MoCo at any number of negatives: all its $2N$ views learn at every step, while half of MoCo's views are keys.
 
 # %% [markdown]
 # ## 10 · Temperature
@@ -780,23 +782,26 @@ board.select(dataset=DATASET, profile=SETTING)
 show.scoreboard(board, metric="kNN", dataset=DATASET, profile=SETTING)
 
 # %% [markdown]
-# How wide is the gap to what one gets for nothing? The *worst* seed of each method against the *best* of raw pixels and
-# three random networks:
+# How wide is the gap to what one gets for nothing? Every run against the better of two references: raw pixels, and *its
+# own* network before training (random networks differ a good deal among themselves).
+
 
 # %%
-free = max(
-    value
-    for name in ("raw pixels", "random network")
-    for value in board.values(name, metric="kNN", dataset=DATASET, profile=SETTING)
-)
+def values_of(name):
+    return board.values(name, metric="kNN", dataset=DATASET, profile=SETTING)
+
+
+(pixels,), untrained = values_of("raw pixels"), values_of("random network")
 for name in ("instance discrimination", "MoCo v2", "MoCo v3", "SimCLR"):
-    worst = min(board.values(name, metric="kNN", dataset=DATASET, profile=SETTING))
-    print(f"{name:24s} worst seed {worst:.2f}, best for nothing {free:.2f}, margin {worst - free:+.2f}")
+    margins = [value - max(pixels, start) for value, start in zip(values_of(name), untrained, strict=True)]
+    print(
+        f"{name:24s} margins {' '.join(f'{margin:+.2f}' for margin in margins)}   smallest {min(margins):+.2f}"
+    )
 
 # %% [markdown]
-# On Shapes every method clears the bar, with every seed, by at least 0.05, and SimCLR by at least 0.15. (On photographs, the same
-# short training of the same small network leaves smaller margins.) None of them reaches the supervised network, which
-# was told the classes.
+# On Shapes every run of every method clears the bar, SimCLR by the widest margin; the printed numbers say by how much.
+# (On photographs the same short training of the same small network leaves smaller margins.) None of them reaches the
+# supervised network, which was told the classes.
 #
 # Do not read the order of the methods as a verdict. A thousand steps more and it may change: momentum encoders
 # and queues need time to become good teachers. On CIFAR-10 with a ResNet-18, lightly's published benchmark has SimCLR
@@ -810,8 +815,8 @@ for name in ("instance discrimination", "MoCo v2", "MoCo v3", "SimCLR"):
 # same few, and compare:
 #
 # - **SimCLR, frozen**: a linear probe on the features, trained on the few labels;
-# - **from scratch**: the same backbone trained on the same few labelled images, with crops and flips, for about as many
-#   steps as its pre-training had images in a batch. This is the fair baseline: not a frozen random network.
+# - **from scratch**: the same backbone trained on the same few labelled images, with crops and flips, for about 200
+#   steps. This is the fair baseline: not a frozen random network, which is drawn, too, to show the difference.
 #
 # **Predict first.** At how many labels a class does training from scratch catch up?
 
@@ -842,8 +847,8 @@ few = {
 show.curve(few, x="labels a class", y="accuracy", chance=guess, log_x=True)
 
 # %% [markdown]
-# With few labels the frozen features are ahead: they bring along what 2048 unlabelled images taught. With many labels
-# training from scratch catches up and overtakes. The lecture has the same picture for ImageNet (top-5 accuracy,
+# With few labels the frozen features are ahead: they bring along what all the unlabelled images taught. With more labels
+# training from scratch closes the gap. The lecture has the same picture for ImageNet (top-5 accuracy,
 # ResNet-50): with 1 % of the labels 48.4 supervised against 75.5 for SimCLR (fine-tuned), with 10 % 80.4 against 87.8.
 
 # %% [markdown]
@@ -890,8 +895,8 @@ print(f"time a step, forward and backward: SimCLR / MoCo = {times[0] / times[1]:
 # Three broken runs. Two you have met:
 #
 # 1. **No colour jitter** (section 5). The loss falls further than that of the good run, the classes do not come.
-#    *How to see it:* neighbours that match in colour; a histogram player that wins the game (section 1); a probe below
-#    the random network's.
+#    *How to see it:* neighbours that match in colour; a histogram player that wins the game (section 1); a probe no
+#    better than the random network's.
 # 2. **Momentum 0** (section 8). *How to see it:* the loss sits near chance although the queue is long full, and the
 #    probe does not move.
 # 3. **A queue that nobody normalised**, a bug found in more than one library: the line that normalises was there, and
@@ -912,8 +917,7 @@ class ForgotToNormalise(MoCoV2):
 
 
 # %% [markdown]
-# **Predict first.** The head's outputs are shorter than 1 at the start. Will this loss be too high or too low? And what
-# will become of the features?
+# **Predict first.** What happens to the length of the keys, if nothing holds it? What will the loss do, and the probe?
 
 # %%
 broken, broken_history = pretrain(
@@ -931,9 +935,10 @@ for name, method in (("right", momenta[0.99][0]), ("not normalised", broken)):
     )
 
 # %% [markdown]
-# The loss curve is smooth, falls, and ends *lower* than the right one. It is not even comparable: with short keys in the
-# queue, "logits divided by $\tau$" are no cosines any more. *How to see it:* one line, `queue.norm(dim=0)`, should print
-# ones. Put it, as an assertion, into every queue you write.
+# For a while the run looks like the other one; the curve alone gives no warning. But nothing holds the length of the
+# keys, and "logits divided by $\tau$" are no cosines any more: as the keys grow, so does every similarity, the softmax
+# turns into a hard maximum, and the loss leaves chance *upwards*. The features go with it. *How to see it early:* one
+# line, `queue.norm(dim=0)`, should give ones. Put it, as an assertion, into every queue you write.
 #
 # ## Takeaways
 #

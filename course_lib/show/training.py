@@ -42,6 +42,7 @@ def training(
             mark_level(axes, probe_chance, "chance")
             axes.legend()
         axes.set(xlabel="step", title=name)
+        axes.margins(y=0.15)
         axes.set_ylim(bottom=0)
     left.set(title="loss", ylabel="")
     figure.suptitle(title or "")
