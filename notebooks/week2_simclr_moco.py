@@ -852,8 +852,8 @@ show.curve(few, x="labels a class", y="accuracy", chance=guess, log_x=True)
 
 # %% [markdown]
 # With two labels a class the frozen features are ahead: a probe has little to learn, and a whole network forgets itself
-# over twenty images. But the lead is short. Somewhere between five and twenty labels a class, training from scratch
-# overtakes the frozen features, and by then starting from SimCLR's weights gives a small advantage at most. That is
+# over twenty images. But the lead is short. From about five labels a class on, training from scratch catches up and
+# overtakes the frozen features, and starting from SimCLR's weights then gives a small advantage at most. That is
 # what one minute of pre-training of a tiny network buys, in a world whose colours give the class away as soon as one is
 # told to look at them; and it is measured against a baseline that was *allowed to learn*. A frozen random network would
 # have flattered us. With real images and long training the lead lasts longer.
