@@ -5,7 +5,8 @@
 
 FOLDER holds train/<class>/*.jpg and test/<class>/*.jpg, such as CIFAR-10 unpacked. The full run follows the
 recipe of lightly's published CIFAR-10 table: SGD, learning rate 0.06 for a batch of 128, momentum 0.9,
-weight decay 5e-4, cosine, no blur; its kNN (k = 200, temperature 0.1) is the best of all epochs on the test
+weight decay 5e-4, cosine, no blur, heads 512-512-128; SimCLR at temperature 0.5, MoCo v2 with a queue of 4096,
+momentum 0.99 and temperature 0.1. Its kNN (k = 200, temperature 0.1) is the best of all epochs on the test
 set, ours the last epoch's. `--epochs` and `--count` shorten either; a shortened run writes no results.
 Otherwise writes results/week2_photographs[_full].md.
 """
@@ -128,7 +129,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--full", action="store_true", help="ResNet-18 for 200 epochs; wants a GPU")
     parser.add_argument("--epochs", type=int, help="of every method, in place of the recipe's")
-    parser.add_argument("--count", type=int, help="images to learn from, and most to test on")
+    parser.add_argument("--count", type=int, help="images to learn from, and as many to test on")
     options = parser.parse_args()
     recipe = FULL if options.full else SMALL
     if options.epochs:
