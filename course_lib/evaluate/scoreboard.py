@@ -21,7 +21,8 @@ class Score:
         week: which week recorded it.
         method: such as "SimCLR", or one of `REFERENCES`.
         dataset: what was learnt from and tested on.
-        profile: "fast" or "full"; the two train for different times and are never mixed.
+        profile: "fast" or "full", or with the week ("fast, week 2") where a week has its own references, for
+            a smaller network or fewer images; rows of two profiles are never mixed.
         metric: such as "kNN" or "linear probe", a fraction in [0, 1].
         seed: of the run.
         value: the measurement.

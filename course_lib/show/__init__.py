@@ -5,7 +5,9 @@ from course_lib.show.curves import bars, curve, functions, histogram, loss_curve
 from course_lib.show.embeddings import points, points_in_motion
 from course_lib.show.grids import images, pairs
 from course_lib.show.matrix import similarity_matrix
+from course_lib.show.neighbours import neighbours
 from course_lib.show.scores import scoreboard
+from course_lib.show.training import training
 from course_lib.show.widgets import interact
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "images",
     "interact",
     "loss_curve",
+    "neighbours",
     "pairs",
     "plane",
     "play_with_views",
@@ -25,4 +28,5 @@ __all__ = [
     "scoreboard",
     "similarity_matrix",
     "single_steps",
+    "training",
 ]
