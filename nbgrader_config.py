@@ -3,9 +3,19 @@
 Grading leaves submitted/, autograded/, feedback/ and gradebook.db here; git ignores them.
 """
 
+import os
+import sys
+
 from course_lib.cli.project import prepare_jupyter
 
 prepare_jupyter()  # nbgrader finds its programs even where the environment is not activated
+from course_lib.grading.jail import missing, unsafe  # noqa: E402
+
+# ExecuteLab grades in a jail. `nbgrader validate` knows no other setting for where its kernels run; the Validate
+# button in JupyterLab, pressed on one's own work, keeps to ordinary ones.
+if "validate" in sys.argv[1:] and not (missing() or unsafe()):
+    os.environ.setdefault("JUPYTER_DEFAULT_PROVISIONER_NAME", "course-jail")
+
 c = get_config()  # noqa: F821 (nbgrader defines it)
 
 c.CourseDirectory.course_id = "ssl-vision-course"
@@ -29,8 +39,6 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
-# Student code runs in a jail; where none can be built, only with --unsafe (COURSE_UNSAFE=1).
-c.Execute.kernel_manager_class = "course_lib.grading.jail.JailedKernelManager"
 c.Execute.timeout = 90  # seconds a cell; a graded one takes less than 10 on two free cores
 c.Execute.startup_timeout = 120
 c.Execute.iopub_timeout = 10

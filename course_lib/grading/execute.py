@@ -22,9 +22,9 @@ from traitlets import Bool, Unicode, default
 from course_lib.exercises import names
 from course_lib.grading import mask
 from course_lib.grading.check import CheckFailed, Passed
-from course_lib.grading.jail import CHANNEL, Jail, JailedKernelManager, unsafe
+from course_lib.grading.jail import Jail, JailedKernelManager
 from course_lib.grading.ladder import Verdict
-from course_lib.grading.referee.server import SOCKET, Referee, Ruling
+from course_lib.grading.referee.server import Referee, Ruling
 
 _DRAWN = str(secrets.randbelow(2**31))  # once a process: all submissions of a batch meet the same tests
 _CHECK = re.compile(r'check\("(\w+)", \w+\)')
@@ -37,8 +37,9 @@ class UntrustedCell(ValueError):
 
 
 class ExecuteLab(Execute):
-    """nbgrader's Execute, with a referee, made fair to students and hard to stop.
+    """nbgrader's Execute, with a jail and a referee, made fair to students and hard to stop.
 
+    - The kernel is in a jail; where none can be built, grading is refused unless COURSE_UNSAFE=1 is set.
     - A graded cell is `check("<its grade id>", <function>)` of an exercise, and nothing else. While it runs,
       the referee takes the answers of the student's function; when it has ended, its outputs are written
       here, from the referee's verdict. What the kernel prints, returns, displays or raises is worth nothing.
@@ -60,6 +61,10 @@ class ExecuteLab(Execute):
         False,
         help="let graded cells that are no check(...) score by what they raise; forging that is easy",
     ).tag(config=True)
+
+    def __init__(self, **kwargs: Any) -> None:
+        # nbgrader passes its own manager as an argument, over which no setting would win.
+        super().__init__(**{"kernel_manager_class": JailedKernelManager, **kwargs})
 
     @default("seed")
     def _seed(self) -> str:
@@ -101,14 +106,13 @@ class ExecuteLab(Execute):
 
     def start_new_kernel(self, **kwargs: Any) -> None:
         library = mask.library(frozenset(filter(None, self.items.values())))
-        jailed = issubclass(self.kernel_manager_class, JailedKernelManager) and not unsafe()
         env = {key: value for key, value in os.environ.items() if key != "COURSE_SECRET_SEED"}
         env |= {
-            "COURSE_REFEREE": str((CHANNEL if jailed else self.referee.channel) / SOCKET),
+            "COURSE_REFEREE": str(self.referee.address),
             "COURSE_STATIC": "1",
             "PYTHONPATH": os.pathsep.join([str(library), *_elsewhere(env.get("PYTHONPATH", ""))]),
         }
-        if jailed:
+        if issubclass(self.kernel_manager_class, JailedKernelManager):
             folder = Path(self.resources["metadata"]["path"])
             kwargs["jail"] = Jail(
                 library=library, channel=self.referee.channel, files=folder, device=self.device

@@ -33,7 +33,7 @@ CHANNEL = Path("/referee")  # where a kernel finds the folder that its jail call
 
 _SYSTEM_LINKS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives", "/etc/fonts")
-_PASSED_ON = ("LANG", "TZ", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "COURSE_REFEREE")
+_PASSED_ON = ("LANG", "TZ", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _GPU_PASSED_ON = ("CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG")
 
 ACCOUNTS = {
@@ -49,7 +49,7 @@ def environment(jail: Jail, env: Mapping[str, str]) -> dict[str, str]:
     passed = {name: env[name] for name in env if name in names or name.startswith(("NBGRADER_", "LC_"))}
     if jail.channel and "COURSE_REFEREE" in env:
         passed["COURSE_REFEREE"] = (
-            f"/referee/{Path(env['COURSE_REFEREE']).name}"  # the socket, as seen inside
+            f"{CHANNEL}/{Path(env['COURSE_REFEREE']).name}"  # the socket, as seen inside
         )
     home = "/tmp/home"
     return {

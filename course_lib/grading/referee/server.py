@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import shutil
@@ -10,7 +9,6 @@ import socket
 import tempfile
 import threading
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 from course_lib.exercises import get
@@ -74,8 +72,9 @@ class Referee:
         return self.channel / SOCKET
 
     def __enter__(self) -> Referee:
-        self.channel = Path(tempfile.mkdtemp(dir=_channels(os.getpid())))
-        self.channel.chmod(0o755)
+        self._private = Path(tempfile.mkdtemp(prefix="referee-"))  # 0700
+        self.channel = self._private / "channel"
+        self.channel.mkdir(mode=0o755)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self.address))
         os.chmod(
@@ -92,7 +91,7 @@ class Referee:
         self._listener.close()
         self._thread.join(timeout=5)
         self._hang_up()
-        shutil.rmtree(self.channel, ignore_errors=True)
+        shutil.rmtree(self._private, ignore_errors=True)
 
     def open(self, name: str) -> None:
         """From now on take answers for this item, and for no other."""
@@ -180,14 +179,6 @@ class Referee:
         for connection in connections:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-
-
-@cache
-def _channels(process: int) -> Path:
-    """A process's folder for all its channels, closed to everybody else: a warm jail is shown it once."""
-    folder = Path(tempfile.mkdtemp(prefix="referee-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
 
 
 def _refusal(item: _Item | None, name: object) -> str:

@@ -143,7 +143,7 @@ def test_only_the_grader_enters_the_folder_and_nothing_is_left(referee: Referee)
     assert stat.S_IMODE(os.stat(private).st_mode) == 0o700
     assert len(str(referee.address)) < 100, "a socket's path is limited to 107 bytes"
     referee.__exit__()
-    assert not referee.channel.exists()
+    assert not private.exists()
     assert not any(
         thread.name.startswith("referee") and thread.is_alive() for thread in threading.enumerate()
     )
