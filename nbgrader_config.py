@@ -11,8 +11,8 @@ from course_lib.cli.project import prepare_jupyter
 prepare_jupyter()  # nbgrader finds its programs even where the environment is not activated
 from course_lib.grading.jail import missing, unsafe  # noqa: E402
 
-# ExecuteLab grades in a jail. `nbgrader validate` knows no other setting for where its kernels run; the Validate
-# button in JupyterLab, pressed on one's own work, keeps to ordinary ones.
+# ExecuteLab grades in a jail. `nbgrader validate` knows no other setting for where its kernels run; the
+# Validate button in JupyterLab, pressed on one's own work, keeps to ordinary ones.
 if "validate" in sys.argv[1:] and not (missing() or unsafe()):
     os.environ.setdefault("JUPYTER_DEFAULT_PROVISIONER_NAME", "course-jail")
 
