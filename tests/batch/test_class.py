@@ -217,3 +217,13 @@ def test_mistakes_on_the_command_line_are_explained(
     with records_of(course.folder, LAB).locked():
         assert main(["autograde", LAB]) == 2
     assert "being graded by another `course autograde`" in capsys.readouterr().err
+
+
+def test_without_a_jail_nothing_is_graded_unless_asked_for(
+    course: Course, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COURSE_UNSAFE", raising=False)
+    monkeypatch.setattr("course_lib.grading.batch.run.missing", lambda: "there is no bwrap")
+    assert main(["autograde", LAB]) == 2
+    assert "there is no bwrap" in capsys.readouterr().err
+    assert gradebook(course) == {}

@@ -17,6 +17,7 @@ from course_lib.grading.batch import gradebook as books
 from course_lib.grading.batch.intake import TIMESTAMP, HandedIn, read_submission
 from course_lib.grading.batch.records import Records, common_fingerprint, fingerprint, write_whole
 from course_lib.grading.batch.task import VERDICTS, Lab, Result, Settings, Task
+from course_lib.grading.jail import JailMissing, missing, unsafe
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,10 @@ def grade_class(root: Path, lab: str, options: Options) -> Iterator[tuple[Result
 
     Raises:
         ValueError: no such lab or student, nothing handed in, or the lab is being graded already.
+        JailMissing: no jail can be built here, and `unsafe` was not asked for.
     """
+    if not (options.scheduler or options.unsafe or unsafe()) and (why := missing()):
+        raise JailMissing(why)
     course = Course(root, lab, root / "nbgrader_config.py")
     if not course.solution.is_file():
         raise ValueError(f"there is no {course.solution.relative_to(root)}: which lab is {lab!r}?")

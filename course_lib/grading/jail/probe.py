@@ -16,7 +16,7 @@ from course_lib.grading.jail.policy import Jail, Limits
 CURE = "apt-get install bubblewrap (0.8 or newer), or run without protection: --unsafe or COURSE_UNSAFE=1"
 
 
-class JailMissing(RuntimeError):
+class JailMissing(ValueError):
     """Student code was to run in a jail on a machine that cannot build one."""
 
     def __init__(self, why: str) -> None:
