@@ -5,9 +5,9 @@
 
 FOLDER holds train/<class>/*.jpg and test/<class>/*.jpg, such as CIFAR-10 unpacked. The full run follows the
 recipe of lightly's published CIFAR-10 table: SGD, learning rate 0.06 for a batch of 128, momentum 0.9,
-weight decay 5e-4, cosine, no blur, heads 512-512-128; SimCLR at temperature 0.5, MoCo v2 with a queue of 4096,
-momentum 0.99 and temperature 0.1. Its kNN (k = 200, temperature 0.1) is the best of all epochs on the test
-set, ours the last epoch's. `--epochs` and `--count` shorten either; a shortened run writes no results.
+weight decay 5e-4, cosine, no blur, heads 512-512-128; SimCLR at temperature 0.5, MoCo v2 with a queue of
+4096, momentum 0.99 and temperature 0.1. Its kNN (k = 200, temperature 0.1) is the best of all epochs on the
+test set, ours the last epoch's. `--epochs` and `--count` shorten either; a shortened run writes no results.
 Otherwise writes results/week2_photographs[_full].md.
 """
 
