@@ -1,13 +1,13 @@
 """Week 2 on photographs: SimCLR and MoCo v2 beside raw pixels, a random network and a supervised one.
 
-    python benchmarks/week2_photographs.py FOLDER [--seed 0]     a small network, for a CPU: under 15 minutes
+    python benchmarks/week2_photographs.py FOLDER [--seed 0]     a small network, for a CPU: 5 minutes
     python benchmarks/week2_photographs.py FOLDER --full         ResNet-18, 200 epochs, for a GPU
 
 FOLDER holds train/<class>/*.jpg and test/<class>/*.jpg, such as CIFAR-10 unpacked. The full run follows the
 recipe of lightly's published CIFAR-10 table: SGD, learning rate 0.06 for a batch of 128, momentum 0.9,
-weight decay 5e-4, cosine, no blur, heads 512-512-128; SimCLR at temperature 0.5, MoCo v2 with queue 4096,
-momentum 0.99 and temperature 0.1. Its kNN (k = 200, temperature 0.1) is the best of all epochs on the test
-set, ours the last epoch's. `--epochs` and `--count` shorten either; a shortened run writes no results.
+weight decay 5e-4, cosine, no blur, heads 512-512-128; SimCLR at temperature 0.5, MoCo v2 with a queue of
+4096, momentum 0.99 and temperature 0.1. Its kNN (k = 200, temperature 0.1) is the best of all epochs on the
+test set, ours the last epoch's. `--epochs` and `--count` shorten either; a shortened run writes no results.
 Otherwise writes results/week2_photographs[_full].md.
 """
 
@@ -71,8 +71,8 @@ def lightly_simclr(backbone: nn.Module) -> nn.Module:
 SMALL = Recipe(
     network=lambda: SmallConvNet(16),
     augment=SimCLRAugment(),
-    epochs=10,
-    moco_epochs=20,
+    epochs=4,
+    moco_epochs=8,
     batch=128,
     simclr=lambda backbone: SimCLR(backbone, temperature=0.1),
     moco=lambda backbone: MoCoV2(backbone, 64, queue_size=1024, momentum=0.99, temperature=0.1),
