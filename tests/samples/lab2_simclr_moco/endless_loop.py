@@ -6,10 +6,11 @@
 
 # %% answer="ema_update"
 def ema_update(key, query, *, momentum):
+    key, query = key.detach(), query.detach()
     new, i = key.clone(), 0
     while i < key.numel():
         new.view(-1)[i] = momentum * key.view(-1)[i] + (1 - momentum) * query.view(-1)[i]
-    return new.detach()
+    return new
 
 
 # %% answer="train_moco"
