@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.augment.views import Augment
+from course_lib.exercises import symptoms
 from course_lib.exercises.training import Symptom, TrainingExercise
 from course_lib.methods.simclr import ViewLoss
 
@@ -54,48 +55,28 @@ TRAIN_ENCODER = TrainingExercise(
             "the loss compares the {num_features} features of the backbone, not the projections.",
             "Give it projector(backbone(view)): behind a projector the features may keep more than it asks.",
         ),
-        Symptom(
-            "backward is never called",
-            lambda t: t.backward == 0,
-            "no gradient was ever computed.",
-            "Call .backward() on the loss in every step.",
-        ),
+        symptoms.BACKWARD_IS_NEVER_CALLED,
         Symptom(
             "the sign of the loss is wrong",
             lambda t: t.climbing > 0.5,
             "the loss is maximised: the two views of an image are pushed apart.",
             "Call .backward() on the loss itself, not on its negative (and no maximize=True).",
         ),
-        Symptom(
-            "the augmentation is not used",
-            lambda t: t.augmented == 0,
-            "the images were never augmented.",
-            "Both views are augment(images[...]); without it the two are the same: nothing to learn.",
-        ),
+        symptoms.AUGMENTATION_IS_NOT_USED,
         Symptom(
             "both views are identical",
             lambda t: t.identical > 0.5,
             "the two views have identical projections: finding the partner is trivial.",
             "Call augment twice on the same images, once for each view.",
         ),
-        Symptom(
-            "the views are of different images",
-            lambda t: t.mispaired > 0.5,
-            "the two views in a batch are of different images.",
-            "Row i of both must come from the same image: use the same indices for both views.",
-        ),
+        symptoms.VIEWS_ARE_OF_DIFFERENT_IMAGES,
         Symptom(
             "the backbone is not trained",
             lambda t: t.projector_moved and not (t.backbone_moved or t.returned_moved),
             "only the projector changed, the backbone did not.",
             "Hand the parameters of both to the optimiser.",
         ),
-        Symptom(
-            "zero_grad is missing",
-            lambda t: t.accumulated > 0.5,
-            "the gradient of every step is added to those of all earlier ones.",
-            "Call optimiser.zero_grad() before .backward().",
-        ),
+        symptoms.ZERO_GRAD_IS_MISSING,
         Symptom(
             "the parameters never change",
             lambda t: not (t.backbone_moved or t.projector_moved or t.returned_moved),
@@ -108,12 +89,7 @@ TRAIN_ENCODER = TrainingExercise(
             "only the backbone changed, the projector did not.",
             "Hand the parameters of both to the optimiser.",
         ),
-        Symptom(
-            "the training ends too early",
-            lambda t: t.steps < t.expected_steps,
-            "you make {steps} steps where epochs times batches are {expected_steps}.",
-            "Is the `return` inside a loop, or is an epoch only one batch?",
-        ),
+        symptoms.TRAINING_ENDS_TOO_EARLY,
         Symptom(
             "nothing is returned",
             lambda t: t.returned == "NoneType",

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib.augment.views import Augment
+from course_lib.exercises import symptoms
 from course_lib.exercises.training import MomentumTrainingExercise, Symptom
 from course_lib.methods.momentum import ema_update
 
@@ -86,24 +87,14 @@ TRAIN_MOCO = MomentumTrainingExercise(
             "a gradient arrives at the key encoder.",
             "Queries are query_encoder(view 1); keys are key_encoder(view 2), without gradient.",
         ),
-        Symptom(
-            "backward is never called",
-            lambda t: t.backward == 0,
-            "no gradient was ever computed.",
-            "Call .backward() on the loss in every step.",
-        ),
+        symptoms.BACKWARD_IS_NEVER_CALLED,
         Symptom(
             "the sign of the loss is wrong",
             lambda t: t.climbing > 0.5,
             "the loss is maximised: queries are pushed away from their own keys.",
             "Call .backward() on the loss itself, not on its negative (and no maximize=True).",
         ),
-        Symptom(
-            "the augmentation is not used",
-            lambda t: t.augmented == 0,
-            "the images were never augmented.",
-            "Both views are augment(images[...]); without it the two are the same: nothing to learn.",
-        ),
+        symptoms.AUGMENTATION_IS_NOT_USED,
         Symptom(
             "both views are identical",
             lambda t: t.identical > 0.5,
@@ -116,12 +107,7 @@ TRAIN_MOCO = MomentumTrainingExercise(
             "only one of the two views is augmented.",
             "Call augment twice on the same images, once for each view.",
         ),
-        Symptom(
-            "the views are of different images",
-            lambda t: t.mispaired > 0.5,
-            "the two views in a batch are of different images.",
-            "Row i of both must come from the same image: use the same indices for both views.",
-        ),
+        symptoms.VIEWS_ARE_OF_DIFFERENT_IMAGES,
         Symptom(
             "the queue grows",
             lambda t: t.resized > 0,
@@ -170,12 +156,7 @@ TRAIN_MOCO = MomentumTrainingExercise(
             "only the projector changed, the backbone did not.",
             "Hand query_encoder.parameters() to the optimiser, all of them.",
         ),
-        Symptom(
-            "zero_grad is missing",
-            lambda t: t.accumulated > 0.5,
-            "the gradient of every step is added to those of all earlier ones.",
-            "Call optimiser.zero_grad() before .backward().",
-        ),
+        symptoms.ZERO_GRAD_IS_MISSING,
         Symptom(
             "the parameters never change",
             lambda t: not (t.backbone_moved or t.projector_moved or t.returned_moved),
@@ -219,12 +200,7 @@ TRAIN_MOCO = MomentumTrainingExercise(
             " {expected_rate:.0%}.",
             "Once a step, for every parameter: key = momentum * key + (1 - momentum) * query.",
         ),
-        Symptom(
-            "the training ends too early",
-            lambda t: t.steps < t.expected_steps,
-            "you make {steps} steps where epochs times batches are {expected_steps}.",
-            "Is the `return` inside a loop, or is an epoch only one batch?",
-        ),
+        symptoms.TRAINING_ENDS_TOO_EARLY,
         Symptom(
             "nothing is returned",
             lambda t: t.returned == "NoneType",
