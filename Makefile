@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"Python 3.11 or newer is needed, $(PYTHON) is {v.major}.{v.minor}: try make PYTHON=python3.11 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "python3 could not make an environment. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo "Installing the pinned packages into $(VENV) (about 6 GB; a few minutes the first time) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[course,cluster,test]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[course,cluster,postgres,test]'
 	@touch $@
 
 course: $(STAMP) ## run every notebook, release and grade every lab, write build/report/index.html
@@ -48,7 +48,7 @@ doctor: $(STAMP) ## what this machine has and lacks, each line with its cure
 
 constraints: ## resolve the newest packages and pin them in constraints.txt
 	@rm -rf build/resolve && $(PYTHON) -m venv build/resolve
-	@build/resolve/bin/python -m pip install --quiet --disable-pip-version-check -e '.[course,cluster,test]'
+	@build/resolve/bin/python -m pip install --quiet --disable-pip-version-check -e '.[course,cluster,postgres,test]'
 	@{ head -1 constraints.txt; build/resolve/bin/python -m pip freeze --all --exclude-editable --exclude pip --exclude wheel; } > build/constraints.txt
 	@mv build/constraints.txt constraints.txt && rm -rf build/resolve
 

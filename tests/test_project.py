@@ -99,6 +99,7 @@ def test_library_imports_only_what_it_declares() -> None:
         "ipykernel",
         "pyzmq",
     }  # nbgrader's
+    course |= {"distributed"}  # the cluster extra's, imported only when a cluster is asked for
     # numpy and pillow come with torchvision, scipy with scikit-learn, IPython with ipywidgets.
     runtime |= {"numpy", "pillow", "scipy", "ipython"}
     module_names = {
