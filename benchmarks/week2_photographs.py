@@ -71,8 +71,8 @@ def lightly_simclr(backbone: nn.Module) -> nn.Module:
 SMALL = Recipe(
     network=lambda: SmallConvNet(16),
     augment=SimCLRAugment(),
-    epochs=4,
-    moco_epochs=8,
+    epochs=28,
+    moco_epochs=56,
     batch=128,
     simclr=lambda backbone: SimCLR(backbone, temperature=0.1),
     moco=lambda backbone: MoCoV2(backbone, 64, queue_size=1024, momentum=0.99, temperature=0.1),

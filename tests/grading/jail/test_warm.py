@@ -40,7 +40,8 @@ answer = {
 
 
 def test_a_forked_kernel_looks_like_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    for library in ("OMP", "MKL"):
+        monkeypatch.setenv(f"{library}_NUM_THREADS", "2")
     with (
         Kernel(Jail(), warm=True) as one,
         Kernel(Jail(), warm=True) as two,
