@@ -637,9 +637,9 @@ show.bars(by_momentum, x="kNN accuracy", chance=guess)
 # |---|---|---|---|---|---|
 # | accuracy (%), He et al. 2020 | fail | 55.2 | 57.8 | 59.0 | 58.9 |
 #
-# One difference teaches something. In the paper 0.999 is better than 0.99; here it is not better. A memory of 1000 steps is
-# short in a run of a million steps and *longer than our whole run*: for us the key encoder stays close to the
-# random network it started as. Momentum is to be read in steps: long against the queue, short against the run.
+# One difference teaches something. In the paper 0.999 is better than 0.99; here the two are about equal, and which is ahead
+# changes with the seed. A memory of 1000 steps is short in a run of a million steps and *longer than our whole run*: for us
+# the key encoder stays close to the random network it started as. Momentum is to be read in steps: long against the queue, short against the run.
 
 # %% [markdown]
 # ## 9 · A large batch or a long queue?
