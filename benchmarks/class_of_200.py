@@ -26,6 +26,7 @@ from pathlib import Path
 import nbformat
 import psutil
 
+from course_lib.cli.project import prepare_jupyter
 from course_lib.grading.autograde import Course
 from course_lib.grading.batch import records_of
 from course_lib.grading.samples import answers_of_a_sample
@@ -135,6 +136,7 @@ def main() -> None:
     parser.add_argument("--students", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args()
+    prepare_jupyter()  # nbgrader finds alembic even where the environment is not activated
     with tempfile.TemporaryDirectory() as folder:
         places = [Path(folder) / name for name in ("killed", "whole")]
         for place in places:

@@ -24,6 +24,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from course_lib.cli.notebooks import KERNEL
+from course_lib.cli.project import prepare_jupyter
 from course_lib.grading.autograde import Course
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -123,6 +124,7 @@ def main() -> None:
     parser.add_argument("--submissions", type=int, default=40)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args()
+    prepare_jupyter()  # nbgrader finds alembic even where the environment is not activated
     with tempfile.TemporaryDirectory() as folder:
         plain = make_course(Path(folder) / "plain", PLAIN, options.submissions)
         ours_config = (ROOT / "nbgrader_config.py").read_text() + OWN_TESTS
