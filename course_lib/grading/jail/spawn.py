@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ class Order:
     sockets: Mapping[int, socket.socket]
 
 
-class Prisoner:
+class Prisoner(ABC):
     """A jailed kernel as jupyter_client's local provisioner sees a process (poll, wait, send_signal, ...)."""
 
     stdin = stdout = stderr = None
@@ -55,19 +56,21 @@ class Prisoner:
         self._timer.start()
 
     @property
+    @abstractmethod
     def pid(self) -> int:
-        raise NotImplementedError
+        """Process id on the host."""
 
+    @abstractmethod
     def poll(self) -> int | None:
         """None while it runs, else its exit status."""
-        raise NotImplementedError
 
+    @abstractmethod
     def kill(self) -> None:
         """Kill everything in the jail."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wait(self) -> int | None:
-        raise NotImplementedError
+        """Wait for the end; its exit status."""
 
     def terminate(self) -> None:
         self.kill()
