@@ -840,7 +840,7 @@ counts = [n for n in (2, 5, 20, 100) if n <= smallest]
 CHOICES = range(2) if FAST else range(5)
 
 
-def tuned(backbone, per_class, choice, steps=150):
+def tuned(backbone, per_class, choice, steps=110):
     few = train.subset(few_label_indices(train.labels, labels_per_class=per_class, seed=choice))
     epochs = max(1, steps // max(1, len(few) // 32))
     return fine_tune_accuracy(backbone, few, test, epochs=epochs, lr=3e-3)
