@@ -861,11 +861,11 @@ show.curve(few, x="labels a class", y="accuracy", chance=guess, log_x=True)
 
 # %% [markdown]
 # With two labels a class the frozen features are ahead: a probe has little to learn, and a whole network forgets itself
-# over twenty images. But the lead is short. From about five labels a class on, training from scratch catches up and
-# overtakes the frozen features, and starting from SimCLR's weights then gives a small advantage at most. That is
-# what one minute of pre-training of a tiny network buys, in a world whose colours give the class away as soon as one is
-# told to look at them; and it is measured against a baseline that was *allowed to learn*. A frozen random network would
-# have flattered us. With real images and long training the lead lasts longer.
+# over twenty images. But the lead is short. From about five labels a class on, training from scratch catches up with the
+# frozen features, and the better use of SimCLR's weights is to start from them and train on; how much that gains depends on
+# the seed and on how long one trains. This is what one minute of pre-training of a tiny network buys, measured against a
+# baseline that was *allowed to learn*. A frozen random network would have flattered us. With real images and long training
+# the lead lasts longer.
 #
 # The lecture shows it for ImageNet (top-5 accuracy,
 # ResNet-50): with 1 % of the labels 48.4 supervised against 75.5 for SimCLR (fine-tuned), with 10 % 80.4 against 87.8.
