@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,15 +14,18 @@ from typing import Any
 import nbformat
 import psutil
 import pytest
+from nbgrader.converters import Autograde
 from tiny_lab import hand_in, make_clone
 
 from course_lib.cli import main
 from course_lib.cli.sync import sync
 from course_lib.grading.autograde import Course
 from course_lib.grading.batch import Options, Result, grade_class, records_of
+from course_lib.grading.batch.grade import _Scratch
 from course_lib.grading.batch.processes import grade_in_processes
 from course_lib.grading.batch.run import _read_lab
 from course_lib.grading.batch.task import Settings, Task
+from course_lib.grading.batch.within import ExecuteWithin
 
 LAB = "lab1_tiny"
 SLOW = "import time\ndef double(x):\n    time.sleep(0.5)\n    return 2 * x"
@@ -227,3 +231,17 @@ def test_without_a_jail_nothing_is_graded_unless_asked_for(
     assert main(["autograde", LAB]) == 2
     assert "there is no bwrap" in capsys.readouterr().err
     assert gradebook(course) == {}
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_device_reaches_whoever_executes(
+    course: Course, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A worker's environment is its own; this process's must stay as it is.
+    monkeypatch.setattr("course_lib.grading.batch.grade._environment", lambda settings: None)
+    scratch = _Scratch(_read_lab(course), Settings("12345", device=device))
+    try:
+        executor = ExecuteWithin(parent=Autograde(config=scratch.course.config()))
+        assert executor.device == device
+    finally:
+        shutil.rmtree(scratch.folder)

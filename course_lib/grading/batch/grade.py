@@ -39,6 +39,7 @@ c.Autograde.autograde_preprocessors = [
     for step in c.Autograde.autograde_preprocessors
 ]
 c.ExecuteWithin.total = {seconds}
+c.ExecuteWithin.device = {device!r}
 """
 
 
@@ -106,7 +107,7 @@ class _Scratch:
         own = self.folder / "settings"
         own.mkdir()
         (own / "course_config.py").write_text(lab.config, encoding="utf-8")
-        overrides = _SETTINGS.format(folder=str(own), seconds=settings.seconds)
+        overrides = _SETTINGS.format(folder=str(own), seconds=settings.seconds, device=settings.device)
         (own / "nbgrader_config.py").write_text(overrides, encoding="utf-8")
         solution = self.folder / f"{lab.name}.ipynb"
         solution.write_text(lab.solution, encoding="utf-8")

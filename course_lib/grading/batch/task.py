@@ -30,8 +30,8 @@ class Settings:
 
     Attributes:
         seed: of the hidden tests.
-        device: "cpu" hides the GPUs from student code, "cuda" shows them.
-        unsafe: without a sandbox, where there is one.
+        device: "cpu" hides the GPUs from student code; "cuda" shows them, and asks every input there too.
+        unsafe: in ordinary kernels, without a jail.
         seconds: for one notebook as a whole; what is not run by then is not graded.
     """
 
