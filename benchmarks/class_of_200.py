@@ -4,7 +4,8 @@
 
 Every student has a mixture of right, wrong, blank and crashing answers, each written a little differently.
 Memory is that of the command and all its workers and kernels together (pages that they share counted once),
-watched while it runs. Writes results/class_of_200.md.
+and of the command alone, watched while it runs: neither may grow with the submissions already graded.
+Writes results/class_of_200.md.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 import psutil
@@ -36,6 +38,14 @@ RESULTS = Path(__file__).parent / "results" / "class_of_200.md"
 LAB = "lab1_contrastive_losses"
 SEED = "161803398"
 KINDS = {"right": 0.5, "solution": 0.2, "diagonal_kept": 0.1, "crashing": 0.1, "blank": 0.1}
+
+
+class Memory(NamedTuple):
+    """MB, when so many submissions were done."""
+
+    done: int
+    all: float
+    command: float
 
 
 def make_class(folder: Path, students: int) -> Course:
@@ -87,10 +97,11 @@ def command(jobs: int) -> list[str]:
     return [sys.executable, "-m", "course_lib.cli", "autograde", LAB, "--jobs", str(jobs)]
 
 
-def run(course: Course, jobs: int, stop: Callable[[], bool]) -> tuple[float, float]:
-    """(seconds, peak MB) of the command; killed with SIGKILL as soon as `stop` says so."""
+def run(course: Course, jobs: int, stop: Callable[[], bool]) -> tuple[float, list[Memory]]:
+    """Seconds the command took, and its memory all along; killed with SIGKILL as soon as `stop` says so."""
     environment = {**os.environ, "COURSE_SECRET_SEED": SEED}
-    begin, peak = time.perf_counter(), 0.0
+    begin, watched = time.perf_counter(), []
+    records = records_of(course.folder, LAB)
     process = subprocess.Popen(
         command(jobs),
         cwd=course.folder,
@@ -99,26 +110,37 @@ def run(course: Course, jobs: int, stop: Callable[[], bool]) -> tuple[float, flo
         stderr=subprocess.DEVNULL,
     )
     while process.poll() is None:
-        peak = max(peak, resident(process.pid))
+        watched.append(Memory(len(records.students()), *resident(process.pid)))
         if stop():
             process.send_signal(signal.SIGKILL)
-        time.sleep(0.2)
-    return time.perf_counter() - begin, peak
+        time.sleep(0.5)
+    return time.perf_counter() - begin, watched
 
 
-def resident(pid: int) -> float:
-    """MB of a process and its descendants; a page shared by n of them counts as one nth in each."""
-    total = 0
+def resident(pid: int) -> tuple[float, float]:
+    """MB of a process with its descendants, and of it alone; a page shared by n counts as one nth in each."""
     try:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:
-        return 0.0
+        return 0.0, 0.0
+    sizes = []
     for process in family:
         try:
-            total += process.memory_full_info().pss
+            sizes.append(process.memory_full_info().pss / 2**20)
         except (psutil.Error, AttributeError):
-            continue
-    return total / 2**20
+            sizes.append(0.0)
+    return sum(sizes), sizes[0]
+
+
+def peaks(watched: list[Memory], students: int) -> str:
+    """A table: the largest memory while each quarter of the class was graded."""
+    lines = ["| submissions done | all processes, peak | the command alone, peak |", "|---|---|---|"]
+    for quarter in range(4):
+        first, last = quarter * students // 4, (quarter + 1) * students // 4
+        part = [each for each in watched if first <= each.done < last]
+        everything, alone = max(m.all for m in part), max(m.command for m in part)
+        lines.append(f"| {first} to {last} | {everything:.0f} MB | {alone:.0f} MB |")
+    return "\n".join(lines)
 
 
 def gradebook(course: Course) -> dict[str, dict[str, tuple[float | None, bool]]]:
@@ -147,7 +169,7 @@ def main() -> None:
         before, _ = run(killed, options.jobs, lambda: len(records.students()) >= half)
         done = len(records.students())
         after, _ = run(killed, options.jobs, lambda: False)
-        seconds, peak = run(whole, options.jobs, lambda: False)
+        seconds, watched = run(whole, options.jobs, lambda: False)
         resumed, expected = gradebook(killed), gradebook(whole)
     assert half <= done < options.students, f"killed too late: {done} were done"
     assert len(expected) == options.students
@@ -164,10 +186,13 @@ def main() -> None:
 |---|---|
 | graded without interruption | {seconds / 60:.1f} minutes |
 | submissions a minute | {60 * options.students / seconds:.1f} |
-| peak memory, all processes | {peak:.0f} MB |
 | killed after {done} of {options.students}, then resumed | {(before + after) / 60:.1f} minutes together |
 | gradebook after the resumed run | equal to the uninterrupted one, item by item |
 | mean automatic score | {mean:.1f} |
+
+Memory of the uninterrupted run:
+
+{peaks(watched, options.students)}
 """
     print(text)
     RESULTS.write_text(text, encoding="utf-8")

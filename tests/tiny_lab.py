@@ -96,17 +96,18 @@ assert halve(3) == 1.5, "halve(3) should be 1.5"
 '''
 
 
-def make_clone(root: Path) -> Path:
-    """Write the tiny course into the folder `root`."""
+def make_clone(root: Path, lab: str = LAB) -> Path:
+    """Write the tiny course into the folder `root`; only its usual lab has asserts of its own."""
     (root / "notebooks").mkdir(parents=True)
     (root / "notebooks" / "week1_tiny.py").write_text(LECTURE)
-    lab = root / "solutions" / "lab1_tiny" / "lab1_tiny.py"
-    lab.parent.mkdir(parents=True)
-    lab.write_text(LAB)
+    source = root / "solutions" / "lab1_tiny" / "lab1_tiny.py"
+    source.parent.mkdir(parents=True)
+    source.write_text(lab)
     for name in ("nbgrader_config.py", "pyproject.toml"):
         shutil.copy(ROOT / name, root / name)
-    with (root / "nbgrader_config.py").open("a") as config:
-        config.write("c.ExecuteLab.own_tests = True  # its graded cells are plain asserts\n")
+    if lab is LAB:
+        with (root / "nbgrader_config.py").open("a") as config:
+            config.write("c.ExecuteLab.own_tests = True  # its graded cells are plain asserts\n")
     return root
 
 
