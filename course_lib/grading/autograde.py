@@ -18,13 +18,21 @@ _MARKER = re.compile(r"^.*\b(BEGIN|END) SOLUTION\b.*\n?", re.M)
 
 @dataclass(frozen=True)
 class Item:
-    """One graded cell of one submission; `score` is None while a written answer waits for a person."""
+    """One graded cell of one submission.
+
+    Attributes:
+        score: points; None while a written answer waits for a person.
+        line: what the student is told in one line: the cell's error, else the last line it printed.
+        error: the name of the error that the cell ended with, "" if none.
+        basis: a hash of what the score was given for; while it stays, a score given by hand stands.
+    """
 
     name: str
     score: float | None
     points: float
-    line: str  # what the cell said: its error, else the last line it printed
-    error: str  # the error's name, empty if the cell ran
+    line: str = ""
+    error: str = ""
+    basis: str = ""
 
 
 @dataclass(frozen=True)

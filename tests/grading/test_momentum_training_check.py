@@ -8,10 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from watched import assert_named, assert_no_symptom, message, watched
 
 from course_lib.augment.views import Augment
-from course_lib.exercises import MomentumTrainingExercise, Trace, get
-from course_lib.grading.training import judge_training, observe, with_accuracy
+from course_lib.exercises import MomentumTrainingExercise, get
+from course_lib.grading.training import judge_training, observe
 
 QueueLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -24,14 +25,6 @@ def exercise(**changes: object) -> MomentumTrainingExercise:
 
 # Enough steps to see what a loop does, too few for it to learn.
 SHORT = exercise(count=192, batch_size=32, epochs=3, margin=-1.0)
-
-
-def watched(train: Callable[..., object], short: MomentumTrainingExercise = SHORT, seed: int = 0) -> Trace:
-    return with_accuracy(short, *observe(short, train, seed), seed)
-
-
-def message(train: Callable[..., object]) -> str:
-    return " ".join(judge_training(SHORT, watched(train)).sentences)
 
 
 class Loop:
@@ -364,23 +357,17 @@ def test_every_symptom_has_its_mistake_here() -> None:
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_seen_and_named(name: str) -> None:
-    symptom = next(symptom for symptom in SHORT.misconceptions if symptom.name == name)
-    trace = watched(MISTAKES[name]())
-    verdict = judge_training(SHORT, trace)
-    assert not verdict.passed
-    assert verdict.sentences == (symptom.finding.format(**vars(trace)), symptom.advice)
-    assert "{" not in verdict.sentences[0]
+    assert_named(SHORT, MISTAKES[name](), name)
 
 
 def test_a_key_encoder_in_the_optimiser_is_found_by_its_gradient() -> None:
-    assert "the keys carry a gradient back into the key encoder" in message(KeyEncoderInTheOptimiser())
+    assert "the keys carry a gradient back into the key encoder" in message(SHORT, KeyEncoderInTheOptimiser())
 
 
 @pytest.mark.parametrize("seed", [0, 77])
 def test_a_right_loop_shows_no_symptom(seed: int) -> None:
     for train in (Loop(), SHORT.reference):
-        verdict = judge_training(SHORT, watched(train, seed=seed))
-        assert verdict.passed, verdict.sentences
+        assert_no_symptom(SHORT, train, seed)
 
 
 class FollowsAfterTheStep(Loop):
@@ -417,7 +404,7 @@ class InPlace(Loop):
 
 @pytest.mark.parametrize("style", [FollowsAfterTheStep, FollowsBeforeTheOptimiser, FirstInFirstOut, InPlace])
 def test_other_right_loops_show_no_symptom(style: type[Loop]) -> None:
-    assert "passed" in message(style())
+    assert "passed" in message(SHORT, style())
 
 
 def test_an_exception_is_told_with_the_line() -> None:
@@ -425,9 +412,9 @@ def test_an_exception_is_told_with_the_line() -> None:
         def learn(self, query: Tensor, keys: Tensor, queue: Tensor, loss: QueueLoss) -> None:
             loss(query, keys[1:], queue).backward()
 
-    assert "Your line" in message(Breaks())
-    assert "loss(query, keys[1:], queue).backward()" in message(Breaks())
-    assert "got (32, 32), (31, 32) and (256, 32)" in message(Breaks())
+    assert "Your line" in message(SHORT, Breaks())
+    assert "loss(query, keys[1:], queue).backward()" in message(SHORT, Breaks())
+    assert "got (32, 32), (31, 32) and (256, 32)" in message(SHORT, Breaks())
 
 
 def test_what_is_seen_is_plain_data() -> None:
@@ -438,6 +425,6 @@ def test_what_is_seen_is_plain_data() -> None:
 
 def test_the_real_thing_beats_the_untrained_network_with_room_to_spare() -> None:
     full = exercise()
-    trace = watched(full.reference, full)
+    trace = watched(full, full.reference)
     assert trace.accuracy - trace.baseline > 1.5 * full.margin
     assert judge_training(full, trace).passed

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor, nn
+from watched import assert_named, assert_no_symptom, message, watched
 
 from course_lib.augment.views import Augment
-from course_lib.exercises import Trace, TrainingExercise, get
+from course_lib.exercises import TrainingExercise, get
 from course_lib.grading import CheckFailed, check
-from course_lib.grading.training import judge_training, observe, with_accuracy
+from course_lib.grading.training import judge_training
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -24,14 +25,6 @@ def exercise(**changes: object) -> TrainingExercise:
 
 # Enough steps to see what a loop does, too few for it to learn.
 SHORT = exercise(count=192, batch_size=32, epochs=2, margin=-1.0)
-
-
-def watched(train: Callable[..., object], short: TrainingExercise = SHORT, seed: int = 0) -> Trace:
-    return with_accuracy(short, *observe(short, train, seed), seed)
-
-
-def message(train: Callable[..., object], short: TrainingExercise = SHORT) -> str:
-    return " ".join(judge_training(short, watched(train, short)).sentences)
 
 
 class Loop:
@@ -217,20 +210,13 @@ def test_every_symptom_has_its_mistake_here() -> None:
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_seen_and_named(name: str) -> None:
-    symptom = next(symptom for symptom in SHORT.misconceptions if symptom.name == name)
-    trace = watched(MISTAKES[name]())
-    verdict = judge_training(SHORT, trace)
-    assert not verdict.passed
-    assert verdict.sentences == (symptom.finding.format(**vars(trace)), symptom.advice)
-    assert "{" not in verdict.sentences[0]
+    assert_named(SHORT, MISTAKES[name](), name)
 
 
 @pytest.mark.parametrize("seed", [0, 77])
 def test_a_right_loop_shows_no_symptom(seed: int) -> None:
     for train in (Loop(), SHORT.reference):
-        verdict = judge_training(SHORT, watched(train, seed=seed))
-        assert verdict.passed, verdict.sentences
-        assert "with the untrained network" in verdict.sentences[0]
+        assert_no_symptom(SHORT, train, seed)
 
 
 def test_views_made_in_one_call_are_fine() -> None:
@@ -239,7 +225,7 @@ def test_views_made_in_one_call_are_fine() -> None:
             view1, view2 = augment(torch.cat([images[index]] * 2)).chunk(2)
             return view1, view2
 
-    assert "passed" in message(BothAtOnce())
+    assert "passed" in message(SHORT, BothAtOnce())
 
 
 def test_a_trained_copy_may_be_returned() -> None:
@@ -247,7 +233,7 @@ def test_a_trained_copy_may_be_returned() -> None:
         def prepared(self, backbone: nn.Module) -> nn.Module:
             return copy.deepcopy(backbone)
 
-    assert "passed" in message(TrainsACopy())
+    assert "passed" in message(SHORT, TrainsACopy())
 
 
 def test_a_loop_that_goes_on_is_stopped() -> None:
@@ -256,7 +242,8 @@ def test_a_loop_that_goes_on_is_stopped() -> None:
             while True:
                 yield torch.arange(batch_size, device=images.device)
 
-    assert "the loss was called more than 12 times, which is epochs times batches" in message(ManyEpochs())
+    told = message(SHORT, ManyEpochs())
+    assert "the loss was called more than 12 times, which is epochs times batches" in told
 
 
 def test_an_exception_is_told_with_the_line() -> None:
@@ -264,8 +251,8 @@ def test_an_exception_is_told_with_the_line() -> None:
         def step(self, optimiser: torch.optim.Optimizer, loss: Loss, z1: Tensor, z2: Tensor) -> None:
             loss(z1[1:], z2).backward()
 
-    assert "Your line" in message(Breaks())
-    assert "loss(z1[1:], z2).backward()" in message(Breaks())
+    assert "Your line" in message(SHORT, Breaks())
+    assert "loss(z1[1:], z2).backward()" in message(SHORT, Breaks())
 
 
 def test_what_is_returned_must_take_images() -> None:
@@ -273,7 +260,7 @@ def test_what_is_returned_must_take_images() -> None:
         def result(self, backbone: nn.Module, projector: nn.Module) -> object:
             return projector
 
-    assert "what you return cannot be applied to images" in message(ReturnsTheHead())
+    assert "what you return cannot be applied to images" in message(SHORT, ReturnsTheHead())
 
 
 def test_a_blank_loop_raises_not_implemented() -> None:
@@ -290,14 +277,14 @@ def test_features_that_hardly_improve_are_told() -> None:
             optimiser.param_groups[0]["lr"] = 1e-7
             super().step(optimiser, loss, z1, z2)
 
-    told = message(ALearningRateOfNothing(), replace(SHORT, margin=0.1))
+    told = message(replace(SHORT, margin=0.1), ALearningRateOfNothing())
     assert "it runs, but the features hardly got better: kNN accuracy" in told
     assert "expected at least 0.10 more" in told
 
 
 def test_the_real_thing_beats_the_untrained_network_with_room_to_spare() -> None:
     full = exercise()
-    trace = watched(full.reference, full)
+    trace = watched(full, full.reference)
     assert trace.accuracy - trace.baseline > 1.5 * full.margin
     assert judge_training(full, trace).passed
 

@@ -1,7 +1,8 @@
 """Grade a class: in parallel, resumable at any moment, whatever single submissions look like."""
 
+from course_lib.grading.autograde import Item
 from course_lib.grading.batch.run import Options, grade_class, records_of, submitted
-from course_lib.grading.batch.task import FAILED, GRADED, UNREADABLE, Item, Result
+from course_lib.grading.batch.task import FAILED, GRADED, UNREADABLE, Result
 
 __all__ = [
     "FAILED",

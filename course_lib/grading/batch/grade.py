@@ -6,18 +6,19 @@ import hashlib
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
 from typing import Any
 
 from course_lib.grading import autograde as nbgrading
+from course_lib.grading.autograde import Item
 from course_lib.grading.batch.task import (
     FAILED,
     GRADED,
     UNREADABLE,
     VERDICTS,
-    Item,
     Lab,
     Result,
     Settings,
@@ -141,7 +142,7 @@ class _Scratch:
         penalty, comments = self._remarks_of_nbgrader(task)
         bases, seed = _bases(executed), task.settings.seed
         items = [
-            Item(item.name, item.score, item.points, _without(seed, item.line), item.error, bases[item.name])
+            replace(item, line=_without(seed, item.line), basis=bases[item.name])
             for item in nbgrading.items(self.course, task.student)
         ]
         text = _finished(executed, remarks, task.settings.seed)

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from course_lib.grading.autograde import Item
+
 
 @dataclass(frozen=True)
 class Lab:
@@ -61,25 +63,6 @@ class Task:
     remarks: tuple[str, ...] = ()
     timestamp: datetime | None = None
     due: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Item:
-    """One graded cell of a graded submission.
-
-    Attributes:
-        score: points; None while a person must read it.
-        line: what the student is told in one line.
-        error: the name of the error that the cell ended with, "" if none.
-        basis: a hash of what the score was given for; while it stays, a score given by hand stands.
-    """
-
-    name: str
-    score: float | None
-    points: float
-    line: str = ""
-    error: str = ""
-    basis: str = ""
 
 
 GRADED, UNREADABLE, FAILED = "graded", "unreadable", "failed"
