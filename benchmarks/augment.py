@@ -1,6 +1,6 @@
 """The batched pipelines of `course_lib.augment.papers` against torchvision v2, one image at a time.
 
-    OMP_NUM_THREADS=1 python benchmarks/augment.py            # table, and benchmarks/results/augment.json
+    OMP_NUM_THREADS=1 python benchmarks/augment.py            # writes benchmarks/results/augment.{json,md}
     OMP_NUM_THREADS=1 python benchmarks/augment.py --check    # a quick look, nothing written
 
 Both sides run on one CPU core in one process, in turn, on the same uint8 images; the number is the median of
@@ -156,6 +156,33 @@ def describe(row: dict) -> str:
     )
 
 
+def page(record: dict) -> str:
+    """The record as a table, for readers."""
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    lines = [
+        "# Augmentation: batched pipelines against torchvision v2, one image at a time",
+        "",
+        f"Processor time on one core ({record['processor']}; {versions}); {record['source']}.",
+        "The ratio is the median (lowest to highest) against the faster of torchvision's two ways.",
+        "",
+        "| pipeline | px | blur | batched, us an image | torchvision, floats | torchvision, bytes | ratio |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in record["timings"]:
+        low, high = row["ratio_range"]
+        times = (row["batched_us"], row["torchvision_float_us"], row["torchvision_bytes_us"])
+        cells = [
+            row["pipeline"],
+            row["size"],
+            "yes" if row["blur"] else "",
+            *(f"{each:.0f}" for each in times),
+        ]
+        lines.append("| " + " | ".join(map(str, [*cells, f"{row['ratio']} ({low} to {high})"])) + " |")
+    lines += ["", "| difference from the reference, values in [0, 1] | largest | mean |", "|---|---|---|"]
+    lines += [f"| {name} | {gap['max']} | {gap['mean']} |" for name, gap in record["differences"].items()]
+    return "\n".join([*lines, ""])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -202,6 +229,7 @@ def main() -> None:
         RESULTS.parent.mkdir(exist_ok=True)
         target = RESULTS.with_name("augment_cold.json") if options.cold else RESULTS
         target.write_text(json.dumps(record, indent=2) + "\n")
+        target.with_suffix(".md").write_text(page(record), encoding="utf-8")
 
 
 if __name__ == "__main__":
