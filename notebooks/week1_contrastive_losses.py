@@ -78,7 +78,9 @@ print(f"{PROFILE} on {DEVICE}, data: {DATASET}")
 # do not, called *negative*. The hope is that a network which learns to tell them apart has to understand what the
 # pictures show.
 #
-# Here are the pictures. The names above them are for you; the network will not see them.
+# Here are the pictures. By default they come from *Shapes*, a world that the course draws itself. The class is the outline of
+# the main object; its texture and its palette usually go with the class; place, size and background do not. The names
+# above the pictures are for you; the network will not see them.
 
 # %%
 train = data.load(DATASET, "train", count=3600 if FAST else None, seed=SEED)
@@ -101,7 +103,7 @@ show.pairs(view1, view2, train.images[:10])
 #
 # Somebody who guesses is right once in 256 times. The simplest player compares pixels.
 #
-# **Predict first.** Views of one image share most of their pixels, only moved and recoloured. How often will the
+# **Predict first.** Views of one image share much of their content, moved and recoloured. How often will the
 # most similar candidate, *pixel by pixel*, be the partner? Write down a number.
 
 # %%
@@ -169,7 +171,8 @@ def distance(i, j):
 # %% [markdown]
 # ### 2.1 Contrastive loss: one pair at a time
 #
-# The oldest idea (Hadsell, Chopra and LeCun, 2006). Let $d$ be the distance of the two embeddings of a pair.
+# An early idea (Hadsell, Chopra and LeCun, 2006). Let $d$ be the distance of the two embeddings of a pair. (The paper has a
+# factor of ½ before both terms.)
 #
 # $$\mathcal L = \begin{cases} d^2 & \text{same} \\ \max(0,\; m - d)^2 & \text{different}\end{cases}$$
 #
@@ -205,7 +208,7 @@ show.functions(
 #
 # $$\mathcal L = \max\bigl(0,\; \lVert a-p\rVert^2 - \lVert a-n\rVert^2 + m\bigr)$$
 #
-# Three triplets of our toy, with $m = 0.5$, show the three cases that FaceNet gave their names:
+# Three triplets of our toy, with $m = 0.5$, show the three cases:
 
 # %%
 from course_lib.losses import triplet_loss
@@ -249,9 +252,12 @@ for pull in (0.0, 0.5, 1.0, 2.0):
 
 # %% [markdown]
 # The better the embedding, the fewer triplets teach anything. That is why triplet training lives on **mining**:
-# choosing the triplets that still pay. `semi_hard_negatives` does it the way FaceNet does: for every anchor and
-# positive, the nearest negative that is still farther than the positive. Here are its picks for the toy; the last
-# column is the negative.
+# choosing the triplets that still pay. FaceNet takes semi-hard ones: $d(a,p) < d(a,n) < d(a,p) + m$, with $d$ the squared
+# distance. `semi_hard_negatives` takes the nearest of these; where there is none, the *farthest* negative of all, which
+# costs least.
+#
+# Its picks for the toy: columns are anchor, positive, negative. For anchor 1 ($a'$, positive at 0.4) it finds $b$, at 0.8.
+# For anchor 0 the window from 0.4 to 0.9 is empty, and it falls back on $c$, at 4.
 
 # %%
 torch.stack(semi_hard_negatives(z, labels, margin=0.5), dim=1)  # anchor, positive, negative
@@ -360,8 +366,8 @@ show.functions({"NCE loss": (slopes, losses)}, x="slope w of the logit", y="loss
 # $$\mathcal L_{\text{InfoNCE}} = -\log\frac{e^{\,q^\top k_+/\tau}}{e^{\,q^\top k_+/\tau} + \sum_{j=1}^{N-1} e^{\,q^\top k_j/\tau}}$$
 #
 # $q$ is the *query*, the $k$ are the *keys*, and $\tau$ is the **temperature**, of which section 4 has much to say.
-# At $\tau = 1$ it is the N-pair loss. The "Info" in its name will be earned in section 7: this loss measures mutual
-# information.
+# At $\tau = 1$ it is the N-pair loss. (The paper scores a pair by $q^\top W k$, with a learnt matrix and no temperature; the form
+# above became the usual one.) The "Info" in its name will be earned in section 7: this loss *bounds* mutual information.
 
 # %%
 from course_lib.losses import info_nce_loss
@@ -377,7 +383,7 @@ agree(by_hand, info_nce_loss(z[[a]], z[[a2]], z[others], temperature=0.1))
 #
 # With labels, an anchor has several positives. Let every point pick a neighbour with probability proportional to
 # $e^{-d/\tau}$, and ask that *some* member of its own class be picked (Salakhutdinov and Hinton, 2007; Frosst et
-# al., 2019):
+# al., 2019; both square the distance $d$, the lecture does not, and we follow it):
 #
 # $$\mathcal L = -\frac1B\sum_i \log\frac{\sum_{j\ne i,\;y_j = y_i} e^{-d_{ij}/\tau}}{\sum_{k\ne i} e^{-d_{ik}/\tau}}$$
 
@@ -462,6 +468,7 @@ agree(
 #
 # Where a loss needs one partner for each point, point $i$ is paired with point $i+24$ of its own group. NT-Xent is
 # told the partners and nothing else: for it, the other members of a group are strangers like everybody else.
+# Two helpers come first: unit vectors, and NCE's noise.
 #
 # **Predict first.** For each of the eight losses: will the points stop moving, or move for ever? Will a group
 # become a dot, a cloud, or several pieces? Which loss will leave the four colours thoroughly mixed?
@@ -484,6 +491,7 @@ def one_rival(x):
     return x[rivals[torch.arange(24), torch.randint(36, (24,))]]
 
 
+# %%
 LOSSES = {
     "contrastive": lambda x: contrastive_loss(x[left], x[right], group[left] == group[right], margin=2.0),
     "triplet, semi-hard": lambda x: semi_hard_triplet_loss(x, group, margin=0.5),
@@ -605,7 +613,8 @@ shares = {t: share_of_the_push(negatives, t)[:51].sum().item() for t in temperat
 show.curve(shares, x="temperature", y="share of the hardest tenth", baseline={"a tenth": 0.1}, log_x=True)
 
 # %% [markdown]
-# The change from "the few" to "everybody" happens within one power of ten, and that is where people work: MoCo with
+# At 0.1 the hardest tenth gets about nine tenths of the push, at 0.2 about half, at 1 hardly more than its share. The change
+# from "the few" to "everybody" happens within one power of ten, and that is where people work: MoCo with
 # 0.07 and 0.2, SimCLR between 0.1 and 0.5. We use 0.2. What the extremes do to a *network* comes in section 6.
 #
 # ## 5 · Train a network
@@ -620,7 +629,7 @@ show.curve(shares, x="temperature", y="share of the hardest tenth", baseline={"a
 # How good are features that never saw a label? We ask two **probes**, which see labels but do not change the
 # network:
 #
-# - **kNN**: an image gets the label that most of its 20 nearest neighbours in feature space have;
+# - **kNN**: the 20 nearest neighbours in feature space vote for their label, nearer ones with more weight;
 # - **linear probe**: one linear classifier on frozen features.
 
 # %%
@@ -667,7 +676,8 @@ def probe(encode, train=train, test=test):
 # - **Raw pixels**: the probes see the images as they are.
 # - **Random network**: our backbone before any training. A better baseline than it sounds: random convolutions keep
 #   colours, textures and layout.
-# - **Supervised**: the same backbone trained *with* the labels, on the same augmented images, for as many steps.
+# - **Supervised**: the same backbone trained *with* the labels, for as many steps on augmented images (one view of each, where
+#   the methods below make two).
 #
 # **Predict first.** Put the four in order, and say where training without labels will land.
 
@@ -687,7 +697,7 @@ guess = train.labels.bincount().max().item() / len(train)
 record("chance", {SEED: {"kNN": guess, "linear probe": guess}})
 record("raw pixels", {SEED: probe(raw_pixels)})
 record("random network", {s: probe(partial(features, new_backbone(s))) for s in (SEED, SEED + 1, SEED + 2)})
-board.select(dataset=DATASET, profile=PROFILE)
+board.select(dataset=DATASET, profile=PROFILE, methods=("chance", "raw pixels", "random network"))
 
 
 # %%
@@ -789,6 +799,17 @@ sphere = {name: (alignment(*v).item(), uniformity(v[0]).item()) for name, v in v
 show.plane(sphere, x="alignment (small: partners agree)", y="uniformity (small: spread out)", better="better")
 
 # %%
+for name, (_, history) in bare.items():
+    print(
+        f"{name:18s} loss at first {history.losses[0]:6.2f}   at last {sum(history.losses[-10:]) / 10:6.2f}"
+    )
+
+# %% [markdown]
+# Can these be compared? Chance is $\log 255 = 5.54$ for the three with negatives. The best conceivable value (partners
+# at cosine 1, all others equally far) is about 0 at temperature 0.01 and 1.0 at 0.2. At 5 it is 5.3: there even a perfect
+# network would look as if it had learnt nothing. So ask a probe.
+
+# %%
 table = {
     name: probe(partial(features, method.backbone))["linear probe"] for name, (method, _) in bare.items()
 }
@@ -800,8 +821,9 @@ show.bars(table, x="linear probe after a short training", chance=guess)
 # - **No negatives**: perfect alignment, no uniformity. All embeddings have become the same vector: **collapse**. Its
 #   loss is as good as a loss can be, and its features are worth no more than a random network's, give or take a little.
 # - **Too cold** (0.01): a similarity that is larger by 0.1 counts $e^{0.1/0.01} = e^{10} \approx 22\,000$ times as
-#   much. Tiny differences suffice to win the game, so the embeddings hardly spread; and only the single hardest
-#   negative, the least trustworthy of all, is pushed.
+#   much. Only the single hardest negative, the least trustworthy of all, is pushed, and tiny differences suffice to win
+#   the game: all embeddings begin close together, and this run ends before they have moved far. (Trained for long, a cold
+#   loss spreads embeddings *more* evenly than a warm one, and tears classes apart: Wang and Liu, 2021.)
 # - **Too hot** (5.0): all negatives are pushed alike. Being far from the *average* stranger is enough, and near
 #   strangers are not told apart.
 # - **In between** the embedding gives up some alignment to buy the best uniformity, and its features are the best,
@@ -824,7 +846,7 @@ show.similarity_matrix({name: z @ z.T for name, z in forty.items()})
 #
 # How much does one view tell about the other? That is their **mutual information** $I(x; y)$, measured in *nats*
 # (one nat is 1.44 bits): 0 if they are independent, large if one nearly determines the other. Van den Oord et al.
-# proved that an InfoNCE loss with $N$ candidates bounds it from below:
+# showed that an InfoNCE loss with $N$ candidates bounds it from below (Poole et al., 2019, have a clean proof):
 #
 # $$I(x;y) \;\ge\; \log N - \mathcal L_{\text{InfoNCE}}$$
 #
@@ -969,10 +991,12 @@ show.images(test.images[rows], names, columns=10, row_titles=["anchor", "hardest
 # - **Subtract the false ones you expect** (Chuang et al., 2020): `debiased_nt_xent_loss`. If a share $\tau^+$ of
 #   the "negatives" is of the anchor's class, estimate their part of the sum from the positive, and take it away.
 #   The two corrections combine.
-# - **Make harder ones** (MoCHi, Kalantidis et al., 2020): mix the hardest negatives of an anchor with each other,
-#   and renormalise.
+# - **Make harder ones** (MoCHi, Kalantidis et al., 2020): mix two of the hardest negatives of an anchor, or one of them
+#   with the anchor itself (less than half of it), and renormalise.
 #
-# By hand, on the toy tensor. The two hardest negatives of $a'$ are $b$ (0.6) and then, at 0, $b'$. Half of each:
+# By hand, on the toy tensor. The two hardest negatives of $a'$ are $b$ (0.6) and then, at 0, $b'$. Half of each. (In the call,
+# `first`, `second` and `third` are ranks, 0 for the hardest: we mix ranks 0 and 1, and nothing with the query. `alpha` is the
+# share of the first; MoCHi's `beta`, the share of the query, has nothing to do with Robinson's.)
 
 # %%
 from course_lib.losses import debiased_nt_xent_loss, hard_negative_nt_xent_loss, mochi_mix, mochi_negatives
@@ -1075,7 +1099,8 @@ for name, backbone in networks.items():
     print(f"{name:16s}{again[0]:18.2f}{again[1]:15.2f}{probe(encode)['kNN']:14.2f}")
 
 # %% [markdown]
-# Each network ignores what its teacher varied, and holds on to what the teacher left alone. Compare the losses with
+# Each network ignores what its teacher varied (at least where another cue is left; week 2 looks closer), and holds on to what
+# the teacher left alone. Compare the losses with
 # the last column: the two teachers that leave something out reach a *lower* loss and *worse* classes. Their game is
 # easier, because there is a cheap answer: matching colours when views are only cropped, matching the layout when
 # they are only recoloured. Such a cheap answer is a **shortcut**. SimCLR's authors found the same on ImageNet: crop
@@ -1086,7 +1111,7 @@ for name, backbone in networks.items():
 #
 # ## 10 · Failure on purpose
 #
-# Three failures you have seen by now, each with a loss curve that looks healthy: collapse (section 6), a
+# Three failures you have seen by now, and the loss curve alone gave none of them away: collapse (section 6), a
 # temperature off the mark (section 6), a shortcut that augmentation left open (section 9). Here is one that
 # augmentation cannot close.
 #
@@ -1163,7 +1188,7 @@ for name, backbone in networks.items():
 #
 # - From pairs to NT-Xent, one idea grows: *compare*. First with a fixed margin, then relative to another, then to
 #   all others at once; at the end it is cross-entropy over "who is my partner?".
-# - Know two numbers of any contrastive loss: its value at chance ($\log N$ for $N$ candidates) and that it cannot
+# - Know two things about any contrastive loss: its value at chance ($\log N$ for $N$ candidates), and that it cannot
 #   be compared across temperatures or batch sizes.
 # - The temperature decides which negatives count. Both extremes hurt, for opposite reasons.
 # - Alignment and uniformity together describe the sphere; alignment alone is collapse.

@@ -35,7 +35,8 @@
 # You need week 1: views, InfoNCE and NT-Xent, loss at chance, temperature, kNN and linear probe.
 #
 # The text between the cells describes what Shapes, the default data, shows. On photographs the same cells run; there,
-# what the fast profile learns in a minute is little, and some effects are smaller.
+# what the fast profile learns in a minute is little, and some effects are smaller. Where the text speaks of several seeds
+# and the cell runs one, the others were run, too; change `SEED` to see.
 
 # %% tags=["setup"]
 # In Colab this installs the course (a minute or two); where it is installed, it does nothing.
@@ -172,7 +173,7 @@ for i in range(4):
 agree(total / 4, nt_xent_loss(z[[0, 2]], z[[1, 3]], temperature=0.5))
 
 # %% [markdown]
-# And now with a network. This is the whole of the library's SimCLR step, with the same three lines as the list above:
+# And now with a network. This is the whole of the library's SimCLR step, the four items of the list in two lines:
 #
 # ```python
 # def forward(self, views):
@@ -212,10 +213,11 @@ print(
 #
 # - an **online probe**: after every epoch, the kNN accuracy of the backbone's features. It sees labels; the network
 #   does not;
-# - a **collapse meter**: how much of feature space is in use. The *effective rank* counts the directions along which
-#   features differ; if it falls towards 0 or 1, all images look alike.
+# - a **collapse meter**, two numbers that say how much of feature space is in use. The *feature std* is how much the
+#   directions of the features vary; 0 means that all point the same way. The *effective rank* counts the directions along
+#   which they differ; if it falls towards 0 or 1, all images look alike.
 #
-# A plateau in the loss is not a plateau in the features, nor the other way round. That is why there are three panels.
+# A plateau in the loss is not a plateau in the features, nor the other way round. That is why there are four panels.
 
 # %%
 from course_lib.evaluate import collapse_meter, online_knn
@@ -266,7 +268,8 @@ show.training(main_history, probe_chance=guess)
 # Is the probe's value *good*? That takes references, measured once, here:
 #
 # - **chance**, **raw pixels**, **random network**: what one gets for nothing;
-# - **supervised**: the same backbone with the labels, on the same views, for as many epochs.
+# - **supervised**: the same backbone with the labels, on the same kind of views (one of each image, where SimCLR makes two),
+#   for as many epochs.
 
 # %%
 from course_lib.evaluate import Scoreboard, features, knn_accuracy, linear_probe_accuracy, raw_pixels
@@ -306,7 +309,9 @@ def train_supervised(seed):
 runs = {seed: train_supervised(seed) for seed in SEEDS}
 results = {seed: probe(partial(features, method.backbone)) for seed, (method, _) in runs.items()}
 record("supervised", results, seconds=runs[SEED][1].seconds)
-board.select(dataset=DATASET, profile=SETTING)
+board.select(
+    dataset=DATASET, profile=SETTING, methods=("chance", "raw pixels", "random network", "supervised")
+)
 
 
 # %% [markdown]
@@ -354,19 +359,23 @@ def table_of(kept):
 
 
 # %%
-sides = {"h, before": partial(features, main.backbone), "z, after": partial(embed, main)}
+sides = {
+    "h, before": partial(features, main.backbone),
+    "z, after": partial(embed, main),
+    "(random network)": partial(features, new_backbone()),
+}
 table_of({name: kept(encode) for name, encode in sides.items()})
 if not KNOWN_FACTORS:
     print("Nobody wrote down the factors of these images: DATASET = 'shapes' shows colour and position, too.")
 
 # %% [markdown]
-# From $h$ a linear probe reads the class better than from $z$, the colour a little better and the position much better:
-# the projector is where "ignore this" is carried out, and the feature before it can afford to keep what the loss does
-# not want. (The kNN of $z$ need not be worse than that of $h$; it may even be better. Neighbours are exactly what the
+# From $h$ a linear probe reads the class better than from $z$, the colour a little better and the position much better. Do
+# not overstate it: after so short a training even $z$ knows more of both than a random network. The projector has *begun*
+# to carry out "ignore this", and $h$ is spared most of it. (The kNN of $z$ need not be worse than that of $h$; it may even be better. Neighbours are exactly what the
 # loss arranges in $z$; how much *information* there is, is another question, and the linear probes answer it.)
 #
 # It is the lecture's explanation, measured: the contrastive loss throws away what the downstream task may want, and
-# the projector takes the blow.
+# the projector takes the first blow.
 
 # %% [markdown]
 # ## 5 · Crop × colour: what did the features keep?
@@ -491,7 +500,7 @@ show.curve(
 #
 # ### 7.1 The queue
 #
-# A queue of four places, in two dimensions, each key a column. Two new keys a step: they replace the oldest. After two
+# A queue of four places, in two dimensions, each key a column (printed as a pair; the lab will store them as rows). Two new keys a step: they replace the oldest. After two
 # steps the pointer is back at the start, and the third step overwrites what the first one wrote.
 
 # %%
@@ -535,9 +544,10 @@ print("gradient on q:", q.grad, "  on k:", k.grad, "  on the queue:", queue.grad
 # ### 7.3 The momentum encoder
 #
 # A queue has a catch. The network changes with every step, so old keys were made by *another* network. If it changes
-# quickly, a query can tell its own fresh key from the queue by the network's handwriting alone.
+# quickly, the keys in the queue come from networks that no longer agree with each other. Their similarity to a query then
+# says little about the images, and being pushed away from them teaches little.
 #
-# So keys are made by a second network that follows the first one slowly. After each step
+# So keys are made by a second network that follows the first one slowly. Once a step
 #
 # $$\theta_k \leftarrow m\,\theta_k + (1 - m)\,\theta_q .$$
 #
@@ -579,8 +589,12 @@ show.interact(draw_memory, momentum=[0.0, 0.5, 0.9, 0.99, 0.999])
 # enqueue(k)                                              # the new keys replace the B oldest
 # ```
 #
-# The library's version is this, with shuffled (here: split) batch normalisation, so that a query and its key do not
-# recognise each other by the mean of their batch. An untrained network with an empty, random queue is *not* at chance:
+# (The paper's pseudo-code moves the key encoder at the end of a step, its released code at the start of the next. It starts as a
+# copy, so all keys are the same either way.)
+#
+# The library's version is this, with one precaution. Batch normalisation mixes the images of a batch, and a query could know
+# its key by their common mean. The paper shuffles keys among GPUs; on one device we normalise small parts of the batch apart.
+# Before training, with a queue that still holds random vectors, the loss is *not* at chance:
 
 # %%
 QUEUE, MOMENTUM = (512, 0.99) if FAST else (1024, 0.99)
@@ -600,7 +614,7 @@ print(" ".join(f"{loss:.2f}" for loss in losses), "(no training: only the queue 
 # the loss *rises* to chance, without any training. So a MoCo curve that goes up in the first steps is healthy.
 #
 # Here is a real run. It goes on for twice the epochs of SimCLR's: a step of SimCLR learns from both views of an image, a
-# step of MoCo from the query's alone. So both learn from as many views, and take about as long. With twice the steps
+# step of MoCo from the query's alone. So both learn from as many views, though MoCo takes somewhat longer. With twice the steps
 # its learning rate can be smaller, which helps where the first steps were unlucky.
 
 # %%
@@ -631,15 +645,19 @@ show.bars(by_momentum, x="kNN accuracy", chance=guess)
 
 # %% [markdown]
 # With $m = 0$ the loss hovers near chance and the features end up no better than a random network's; with $m = 0.9$ they
-# gain little or nothing. The two slow encoders are ahead. The lecture's table for ImageNet says the same:
+# gain little or nothing. The two slow encoders are ahead. In the lecture's table for ImageNet, too, 0 fails and slow is best;
+# but there 0.9 costs only four points:
 #
 # | momentum | 0 | 0.9 | 0.99 | 0.999 | 0.9999 |
 # |---|---|---|---|---|---|
 # | accuracy (%), He et al. 2020 | fail | 55.2 | 57.8 | 59.0 | 58.9 |
 #
-# One difference teaches something. In the paper 0.999 is better than 0.99; here the two are about equal, and which is ahead
-# changes with the seed. A memory of 1000 steps is short in a run of a million steps and *longer than our whole run*: for us
-# the key encoder stays close to the random network it started as. Momentum is to be read in steps: long against the queue, short against the run.
+# Three things to notice. If a query simply told fresh keys from stale ones, the loss would be *low*; it sits near chance, for
+# keys of networks that do not agree are hard to learn from. With $m = 0.9$ the memory (10 steps) is longer than our queue is old
+# (4), and still not slow enough: early in training a network changes a lot in ten steps. And 0.999 keeps up with 0.99 (which
+# is ahead changes with the seed), although after 128 steps nearly nine tenths of that key encoder are still the random network
+# it began as. Even a nearly random teacher gives targets worth finding, as long as it is *consistent*. Week 3 starts from this.
+# In a long run such a teacher would hold the student back; here there is no time to see it.
 
 # %% [markdown]
 # ## 9 · A large batch or a long queue?
@@ -704,9 +722,10 @@ for q, (method, history) in queues.items():
 # vector; a negative in the batch costs all the activations of an image. MoCo also remembers less at the *same* batch:
 # its keys need no backward pass.
 #
-# Accuracy is less clear. In a run as short as this, more negatives do not pay: SimCLR's largest batch pays for them with
-# steps, and MoCo's longest queue with age (it takes 16 steps to fill, from an encoder that is still a beginner). The
-# gains in the papers come from runs a thousand times as long. What the picture does show is that at *this* budget SimCLR
+# Accuracy is less clear. In a run as short as this, more negatives do not pay. SimCLR's largest batch pays for them with
+# steps. MoCo's longest queue takes 16 steps to fill, and in the fast profile it is as long as the data set: about half of the
+# images meet *their own* key of the epoch before and are told to flee from it. A queue belongs well below the number of
+# images. The gains in the papers come from runs a thousand times as long. What the picture does show is that at *this* budget SimCLR
 # is ahead of MoCo at any number of negatives: all its $2N$ views learn at every step, while half of MoCo's views are keys.
 
 # %% [markdown]
@@ -735,7 +754,7 @@ show.curve(lines, x="temperature", y="accuracy", chance=guess, log_x=True)
 #
 # - **Instance discrimination** (Wu et al., 2018): a **memory bank** with one row for each image of the data set. All
 #   $n$ images are candidates. One view an image is enough: the other "view" is what the bank remembers. But a row is
-#   refreshed only when its image comes by, once an epoch, so the rows are as old as an epoch. The paper steadies the
+#   refreshed only when its image comes by, once an epoch, so the rows are as old as an epoch. The authors' code steadies the
 #   rows with a running average.
 # - **MoCo** (2020): average the *encoder* instead of the rows. A queue of recent keys replaces the bank, its length is
 #   free, and the data set may be endless.
@@ -755,8 +774,8 @@ show.curve(lines, x="temperature", y="accuracy", chance=guess, log_x=True)
 # \* two directions, each multiplied by $2\tau$.
 #
 # All get the same backbone, and learn from as many views: instance discrimination makes one view an image and MoCo
-# learns from one of two, so both train for twice the epochs. Each is trained with three seeds. **Predict first:** put
-# the four in order.
+# learns from one of two, so both train for twice the epochs. Learning rate, batch, temperature and head differ; none was
+# tuned at length. Each is trained with three seeds. **Predict first:** put the four in order.
 
 
 # %%
@@ -817,7 +836,7 @@ for name in ("instance discrimination", "MoCo v2", "MoCo v3", "SimCLR"):
 # Do not read the order of the methods as a verdict. A thousand steps more and it may change: momentum encoders
 # and queues need time to become good teachers. On CIFAR-10 with a ResNet-18, lightly's published benchmark has SimCLR
 # and MoCo v2 at 0.847 and 0.838 (kNN) after 200 epochs, and at 0.879 and 0.899 after 800 epochs with larger batches:
-# MoCo starts behind and ends ahead.
+# MoCo starts behind and ends ahead. (These are the best epochs, chosen on the test set; ours are the last.)
 
 # %% [markdown]
 # ## 12 · Few labels
@@ -860,8 +879,8 @@ few = {
 show.curve(few, x="labels a class", y="accuracy", chance=guess, log_x=True)
 
 # %% [markdown]
-# With two labels a class the frozen features are ahead: a probe has little to learn, and a whole network forgets itself
-# over twenty images. But the lead is short. From about five labels a class on, training from scratch catches up with the
+# With two labels a class the frozen features are ahead: a probe has little to learn, and twenty images are too few to move a
+# whole network. But the lead is short. From about five labels a class on, training from scratch catches up with the
 # frozen features, and the better use of SimCLR's weights is to start from them and train on; how much that gains depends on
 # the seed and on how long one trains. This is what one minute of pre-training of a tiny network buys, measured against a
 # baseline that was *allowed to learn*. A frozen random network would have flattered us. With real images and long training
@@ -905,8 +924,8 @@ print(f"time a step, forward and backward: SimCLR / MoCo = {times[0] / times[1]:
 # %% [markdown]
 # Both ratios point the way the paper's do. Ours for memory is nearer to 2 because we count activations only, half of
 # which MoCo does not keep; the paper's includes weights, optimiser and the library's own workspace. As for accuracy, the lesson of the table is its fourth row: **MoCo v2
-# with a batch of 256 beats SimCLR with a batch of 8192**, and on eight ordinary GPUs. And its first two rows: take the
-# queue away from MoCo v2, and a batch of 256 is worth little more than MoCo v1.
+# with a batch of 256 beats SimCLR with a batch of 8192**, and on eight ordinary GPUs. And its first two rows: SimCLR at a batch of 256,
+# which has MoCo v2's head and augmentation but no queue, is little better than MoCo v1 (the two codes differ in more than that).
 
 # %% [markdown]
 # ## 14 · Failure on purpose
@@ -963,12 +982,14 @@ for name, method in (("right", momenta[0.99][0]), ("not normalised", broken)):
 #
 # - SimCLR: two views, one network, a projector, the rest of the batch as negatives. MoCo: a second, slow network, and a
 #   queue of its keys as negatives. The loss is the same.
-# - Keep $h$, throw $z$ away: the projector takes the invariances upon itself.
+# - Keep $h$, throw $z$ away: of what the loss discards, $h$ loses less.
 # - What the features keep is decided by what the augmentation leaves as a clue, and can be measured. Crop *and* colour:
 #   with either alone, the other cue is a shortcut.
 # - Memory grows with the batch and not with the queue.
-# - Momentum is read in steps: long against the queue's age, short against the run.
-# - Self-supervision pays where labels are fewest; measure it against a baseline that may learn.
+# - Momentum is read in steps: clearly longer than the queue is old. That it should also be short against the run is for long
+#   runs to show.
+# - Self-supervision pays where labels are few: with a handful, freeze; with more, fine-tune. Measure it against a baseline
+#   that may learn.
 # - Watch three things: loss against chance, a probe, a collapse meter. And look at neighbours.
 
 # %% tags=["headline"]
@@ -999,8 +1020,8 @@ print(", ".join(f"{name} {sum(v) / len(v):.2f}" for name, v in knn.items()), "(k
 # 3. Why is the key encoder not simply the query encoder, with its gradient cut off?
 #
 # <details><summary>Answer</summary>
-# That is momentum 0. The queue would hold keys of many different networks; a query can tell its own fresh key from
-# stale ones without looking at the image, and the comparison teaches nothing (section 8).
+# That is momentum 0. The queue would hold keys of many networks that do not agree; similarity to them means little, the loss
+# stays near chance and the features do not improve (section 8).
 # </details>
 #
 # 4. You must find images of the same *place* in a scene at different times of day. Which row of the crop × colour
@@ -1016,7 +1037,8 @@ print(", ".join(f"{name} {sum(v) / len(v):.2f}" for name, v in knn.items()), "(k
 #
 # <details><summary>Answer</summary>
 # That is 10 × 19 = 190 steps; a memory of 1000 steps means that the key encoder is still mostly the random network it
-# started as. Something like 0.99 (100 steps) or a little less suits; the queue should be a few batches long and well
+# started as. In section 8 that did no harm yet; over more epochs it leaves the targets poor. Something like 0.99 (100
+# steps) suits; the queue should be a few batches long and well
 # below 5,000, or images meet their own old keys as negatives.
 # </details>
 #

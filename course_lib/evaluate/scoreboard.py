@@ -124,14 +124,22 @@ class Scoreboard:
         key = (method, dataset, profile, metric)
         return [score.value for score in self.scores if score.key == key]
 
-    def select(self, *, dataset: str | None = None, profile: str | None = None) -> Scoreboard:
-        """The rows of one data set, one profile or both, as a scoreboard of their own (in memory)."""
+    def select(
+        self,
+        *,
+        dataset: str | None = None,
+        profile: str | None = None,
+        methods: Sequence[str] | None = None,
+    ) -> Scoreboard:
+        """The rows of one data set, one profile or some methods, as a scoreboard of their own (in memory)."""
         chosen = Scoreboard.__new__(Scoreboard)
         chosen.path = self.path
         chosen.scores = [
             score
             for score in self.scores
-            if dataset in (None, score.dataset) and profile in (None, score.profile)
+            if dataset in (None, score.dataset)
+            and profile in (None, score.profile)
+            and (methods is None or score.method in methods)
         ]
         return chosen
 

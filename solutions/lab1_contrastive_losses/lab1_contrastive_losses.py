@@ -303,7 +303,7 @@ show.functions(
 #
 # The gradient of $\ell_i$ with respect to a negative's cosine $s_{ik}$ is $\frac{1}{\tau}$ times the probability that view $i$
 # gives to view $k$. Use this to say which negatives a small temperature pushes away and which a large one does. What goes
-# wrong at either end, if the data have several images of the same class in a batch?
+# wrong at the small end, if a batch holds several images of the same class? And at the large end, for classes that look alike?
 #
 # ### BEGIN SOLUTION
 # The softmax shares out one unit of push among the candidates. With a small temperature nearly all of it goes to the
@@ -349,6 +349,12 @@ show.functions(
 #
 # The loss is the mean over all four pairs, the satisfied ones included: $1.84 / 4 = 0.46$. The nearest negative at every
 # anchor would have given a different number: which?
+#
+# <details><summary>Answer</summary>
+#
+# $(0.44 + 2.64 + 3.6 + 0) / 4 = 1.67$.
+#
+# </details>
 
 
 # %% nbgrader={"grade": false, "grade_id": "semi_hard_triplet_loss-answer", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -544,20 +550,23 @@ check("info_nce_accuracy", info_nce_accuracy)
 #
 # You train with NT-Xent at batch size $N = 256$ and temperature 0.5, and the loss starts at 6.2. A friend trains the same network
 # with $N = 1024$ and starts at 7.6. Is something wrong with either run? Later both losses have fallen by 1.5, and both of you
-# want to know how many nats of mutual information between the two views this proves. What is the largest number that either of
-# you could ever prove this way?
+# want to know how many nats of mutual information between the two views this proves. What is the largest number that so many
+# candidates could ever prove, if scores were free to take any value? And how near can cosines at temperature 0.5 get to it?
 #
 # ### BEGIN SOLUTION
 # A network that knows nothing gives each of the 2N - 1 candidates the same chance and pays log(2N - 1): log 511 = 6.24 and
 # log 2047 = 7.62. Both runs start at chance, as they should; the starting values differ because the second game has more
 # candidates, so the losses of the two cannot be compared directly. InfoNCE with M candidates proves I >= log M - loss: what
 # counts is the distance below chance, so both have shown about 1.5 nats. As the loss is never negative, the bound cannot
-# exceed log M: 6.24 nats for the one and 7.62 for the other, however large the true mutual information is. (With cosines and
-# temperature 0.5 the loss cannot even come near 0, since the logits lie between -2 and 2.)
+# exceed log M: 6.24 nats for the one and 7.62 for the other, however large the true mutual information is. Cosines at
+# temperature 0.5 stop long before, since the logits lie between -2 and 2: with perfect partners and all others at cosine 0
+# the loss is still log(1 + 510 e^-2) = 4.2, and others at slightly negative cosines hardly help. About 2 nats are the most
+# that either batch can show, and 1.5 is most of that.
 #
 # **Rubric.** 1 point: chance is log(2N - 1), about 6.24 and 7.62, nothing is wrong. 1 point: losses at different batch sizes are
 # not comparable as they stand. 1 point: the bound is log of the number of candidates minus the loss, so about 1.5 nats for both.
-# 1 point: it saturates at the log of the number of candidates (6.2 and 7.6; log N or log 2N are fine too).
+# 1 point: free scores saturate at the log of the number of candidates (6.2 and 7.6; log N or log 2N are fine too), and bounded
+# ones well below (the reason is enough; a good estimate is 2 nats).
 # ### END SOLUTION
 
 # %% [markdown]
@@ -571,7 +580,7 @@ check("info_nce_accuracy", info_nce_accuracy)
 # $$\mathcal L_{\text{snn}} = -\frac1{|A|}\sum_{i\in A}\log
 # \frac{\sum_{j\neq i,\; y_j = y_i}\exp(-\lVert x_i - x_j\rVert/\tau)}{\sum_{k\neq i}\exp(-\lVert x_i - x_k\rVert/\tau)}$$
 #
-# The distances are Euclidean and not squared. $A$ holds the rows that have a positive at all; a row whose label
+# The distances are Euclidean and, unlike in the paper, not squared. $A$ holds the rows that have a positive at all; a row whose label
 # occurs only once is left out of the mean (but stays among the neighbours of the others).
 #
 # **By hand.** Three points on a line, $0, 1, 3$, labels $0, 0, 1$, $\tau = 1$. Row 0 has its positive at distance 1 and the third
@@ -581,7 +590,7 @@ check("info_nce_accuracy", info_nce_accuracy)
 
 # %% nbgrader={"grade": false, "grade_id": "soft_nearest_neighbor_loss-answer", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def soft_nearest_neighbor_loss(embeddings: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
-    """Minus the mean log-probability of picking a neighbour of the own class (Frosst et al. 2019, eq. 1).
+    """Minus the mean log-probability of picking a neighbour of the own class (after Frosst et al. 2019).
 
     Args:
         embeddings: (N, D), used as they are, not normalised. Rows may be identical, or far apart.
@@ -912,12 +921,13 @@ display(
 # what is shown, so the loss falls quickly and little else is learnt. Both are true since the loss measures how well partners are
 # found, not what the features know. To see it: change only the colours of the test images and measure how far the features or
 # neighbours move; or look at what the nearest neighbours share (colour instead of class); or compare kNN of the features with
-# kNN on colour histograms. An augmentation declares what must not matter: features become invariant to it. That removes shortcuts,
-# but costs the information itself: if the task needs colour (ripe or unripe fruit), colour invariance hurts.
+# kNN on colour histograms. An augmentation declares what must not matter, and the loss rewards ignoring it. That removes shortcuts,
+# but whatever is ignored is lost to the embedding, and may be what a task needs: colour for telling ripe fruit from unripe.
 #
 # **Rubric.** 1 point: colour statistics are a shortcut that tells the partner. 1 point: loss measures the pretext task, not the use
 # of the features. 1 point: a workable measurement (recolour the test images, inspect neighbours, compare with colour histograms).
-# 1 point: augmentation = invariance, with the loss of that information as its price.
+# 1 point: an augmentation declares what must not matter; its price is that a task may need just that (full marks, too, for "the
+# projections lose it, the features before the projector may keep a part").
 # ### END SOLUTION
 
 # %% [markdown]

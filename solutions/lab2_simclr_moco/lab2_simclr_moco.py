@@ -36,8 +36,10 @@
 #
 # **How to work.** Every item is one function with a docstring that says all you need, a cell to try it in, and a cell that
 # checks it. `check` tries your function on many inputs and tells you in a sentence what kind of mistake it found; it will
-# be run again for your mark, on other inputs. Replace `raise NotImplementedError` by your code, and do not change the
-# names. Stuck? Each item has two folded hints. Anything from torch is allowed.
+# be run again for your mark, on other inputs. Right values with a wrong gradient, or with a loop that should not be there,
+# earn half of an item's points; values that go wrong on unusual inputs only, a quarter. Replace `raise
+# NotImplementedError` by your code, and do not change the names. Stuck? Each item has two folded hints. Anything from
+# torch is allowed; the course's own methods are not there when your lab is graded.
 #
 # No GPU is needed, but your functions should follow their inputs to one: make new tensors with `device=...`. Run from
 # top to bottom, the finished lab takes about a minute on two CPU cores.
@@ -117,6 +119,12 @@ show.images(few, title="eight training images")
 # **By hand.** An image of $4 \times 4$ pixels holds the numbers 0 to 15, row by row. The box `(left, top, width, height)` =
 # `(1, 0, 2, 2)` takes columns 1 and 2 of rows 0 and 1: $\begin{pmatrix}1 & 2\\ 5 & 6\end{pmatrix}$. At size 2 that is
 # the view, and mirrored it is $\begin{pmatrix}2 & 1\\ 6 & 5\end{pmatrix}$. At size 1 it would be one pixel. Of which value?
+#
+# <details><summary>Answer</summary>
+#
+# 3.5, the mean of 1, 2, 5 and 6.
+#
+# </details>
 
 
 # %% nbgrader={"grade": false, "grade_id": "crop_and_flip-answer", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -194,7 +202,7 @@ with needs("crop_and_flip"):
 # An augmentation tells the network what must not matter. You may choose among random crops, left-right flips, changes of hue, and
 # grey images. Which would you use, and which not, for (a) chest X-rays, where the side of the heart is part of the diagnosis,
 # (b) birds, whose species differ in the colours of their plumage, (c) aerial photographs, in which north may point anywhere?
-# Say for each what would go wrong with the worst choice. Which would you add for (c)?
+# Say for (a) and (b) what would go wrong with the worst choice, and why in general. Which would you add for (c)?
 #
 # ### BEGIN SOLUTION
 # (a) Crops, mild ones; no flip: the network would learn that left and right are the same, and could not tell a heart on the
@@ -203,11 +211,11 @@ with needs("crop_and_flip"):
 # differ in colour only would get the same features. (Some brightness and saturation change is right: light varies.)
 # (c) Crops, flips and colour changes (season, haze); add rotations by any angle and up-down flips, for nothing
 # distinguishes a direction. Leaving those out is no catastrophe, it merely wastes an invariance that the data have.
-# In general: an invariance to something that the later task needs destroys information that no probe can bring back.
+# In general: the loss rewards ignoring whatever differs between the two views, so what the later task needs must not be in it.
 #
 # **Rubric.** 1 point: no flips for X-rays, because side would be lost. 1 point: no strong hue or grey for birds, because
-# colour would be lost. 1 point: rotations (or up-down flips) for aerial photographs. 1 point: the reason in general, features become
-# invariant and the information is gone.
+# colour would be lost. 1 point: rotations (or up-down flips) for aerial photographs. 1 point: the reason in general: the loss rewards
+# ignoring what differs between views (full marks, too, for "the projections lose it, the features may keep a part").
 # ### END SOLUTION
 
 # %% [markdown]
@@ -230,6 +238,12 @@ with needs("crop_and_flip"):
 # **By hand.** Four views, $z = (2, 0), (0, 1), (3, 0), (0, 5)$, of images $7, 4, 7, 4$, and $\tau = 0.5$. Every view is at
 # cosine 1 from its partner and 0 from the two others: $e^2 / (e^2 + 1 + 1) \approx 0.787$. What would it be if
 # the images were $7, 7, 4, 4$?
+#
+# <details><summary>Answer</summary>
+#
+# Every partner is then at cosine 0, one of the two others at 1: $1 / (e^2 + 1 + 1) \approx 0.107$.
+#
+# </details>
 
 
 # %% nbgrader={"grade": false, "grade_id": "partner_probability-answer", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -428,7 +442,8 @@ with needs("partner_probability and simclr_step"):
 # #### 3.1 · A network that follows   `●○○○○ · 10 min · 6 points`
 #
 # The key encoder has the same layers as the query encoder and learns nothing itself. Before every step each of its parameters
-# moves a little towards that of the query encoder:
+# moves a little towards that of the query encoder. (The paper's pseudo-code does it at the end of a step, its released code at
+# the start of the next. As the key encoder starts as a copy, all keys are the same either way.)
 #
 # $$\theta_k \leftarrow m\,\theta_k + (1 - m)\,\theta_q$$
 #
@@ -503,8 +518,8 @@ with needs("ema_update"):
 # The average forgets with the factor m a step: it looks back about 1 / (1 - m) = 1000 steps. In 256 steps the key encoder thus moves only
 # about a quarter (1 - 0.999^256 = 0.23) of the way to where the query encoder is, so that keys of different age are comparable.
 # With m = 0 the key encoder is the query encoder: it changes in every step, the keys in the queue come from 256 different networks, and a query
-# is compared with outdated keys. It can tell its positive (fresh) from the negatives (old) by the age instead of by what is shown: the loss
-# oscillates or falls for the wrong reason, and in the paper training fails. With m = 1 the key encoder stays the random network:
+# is compared with outdated keys. Their similarities to it say little about the images, being pushed away from them teaches little: the loss
+# oscillates or stays near chance, and in the paper training fails. With m = 1 the key encoder stays the random network:
 # the keys are consistent, but the query encoder learns to imitate a random network's embedding, and the targets never get better.
 #
 # **Rubric.** 1 point: 256 steps. 1 point: about 1000 steps (any argument with 1 / (1 - m)). 1 point: m = 0 makes the keys
@@ -671,8 +686,8 @@ with needs("moco_logits"):
 # %% [markdown] nbgrader={"grade": true, "grade_id": "q4", "locked": false, "points": 4, "schema_version": 3, "solution": true, "task": false}
 # **Question 4 · Read the curve** (4 points, about five sentences)
 #
-# Four loops with a queue of $K = 256$ and $\tau = 0.07$ run without an error, and there is a mistake in each. A sound run of
-# item 5.1 comes down to a loss of about 4. Find a likely mistake for each of these: (a) the loss rises to about $\log 257 \approx 5.55$
+# Four loops like the one that you will write in 5.1, with a queue of $K = 256$ and $\tau = 0.07$, run without an error, and there
+# is a mistake in each. A sound run comes down to a loss of about 4. Find a likely mistake for each of these: (a) the loss rises to about $\log 257 \approx 5.55$
 # and stays there; (b) it never falls below $\log 2 \approx 0.69$, however long and well you train; (c) it is below 1 after some twenty
 # steps, and the rows of the queue turn out to be the same as at the start; (d) it is nearly 0 after some hundred steps, although the
 # queue changes as it should. What would you print to be sure?
@@ -690,7 +705,8 @@ with needs("moco_logits"):
 # which key comes from the own batch). Print the difference of the two views, or look at them.
 #
 # **Rubric.** For each, a mistake that produces this very curve, and something sensible to print or look at (half a point for the mistake
-# alone). 1 point: (a) nothing learns, or all is one point. 1 point: (b) the own key is a negative. 1 point: (c) the queue stays as it
+# alone). 1 point: (a) nothing reaches the query encoder, or all is one point, or a key encoder that does not lag (momentum 0, or
+# $m$ and $1 - m$ swapped; printed: the distance between the encoders). 1 point: (b) the own key is a negative. 1 point: (c) the queue stays as it
 # was. 1 point: (d) the views are the same, or give themselves away.
 # ### END SOLUTION
 
@@ -913,7 +929,8 @@ with needs("knn_votes and linear_probe"):
 #
 # `check` gives your function a small world of shapes and watches every step: the encoders, the queue, the views. In the end
 # the nearest neighbours must find the right class at least 8 percentage points more often with the features of your backbone than with those of the
-# untrained one. It uses the course's own loss, so an open 3.3 costs nothing here.
+# untrained one. The loss is handed to you, so an open 3.3 costs nothing here. Nor does an open 3.1 or 3.2: `check` looks at what
+# happens and not at which functions you call, so you may write those lines inside `train_moco`.
 
 
 # %% nbgrader={"grade": false, "grade_id": "train_moco-answer", "locked": false, "schema_version": 3, "solution": true, "task": false}

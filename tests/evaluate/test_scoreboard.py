@@ -67,6 +67,13 @@ def test_select_keeps_data_and_profiles_apart(board):
     assert [score.value for score in board.select(dataset="shapes", profile="full").scores] == [0.5]
 
 
+def test_select_keeps_chosen_methods(board):
+    for method in ("chance", "SimCLR", "MoCo v2"):
+        add(board, method, {0: 0.5})
+    assert board.select(methods=("SimCLR", "chance", "DINO")).methods() == ["chance", "SimCLR"]
+    assert board.select().methods() == board.methods()
+
+
 def test_an_empty_board_shows_its_header(board):
     assert "method" in str(board)
     assert "method" in board._repr_html_()
