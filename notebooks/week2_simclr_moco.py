@@ -413,7 +413,9 @@ show.bars(
 #   random network's, if at all.
 # - **Colour only** is the mirror image: position kept, colour lost, again below the random network. Its neighbours gain
 #   far less than with both, with some seeds nothing.
-# - **Flip only** asks for next to nothing and has the lowest loss of all.
+# - **Flip only** asks for next to nothing and has the lowest loss of all. Here is a surprise: its classes are no worse than
+#   those of the two teachers with one switch, and a linear probe finds them better. It was told to ignore nothing, so it keeps
+#   something of everything; a single switch takes one cue away and leaves another that is enough by itself.
 # - **Crop + colour** has the highest loss and the best classes by far. And look at its colour and position: it knows
 #   *both*, about as well as or better than the networks that were allowed to rely on one of them. No single cue suffices
 #   to find the partner any more, so the network collects what it can get from all of them.
@@ -973,10 +975,13 @@ for name, method in (("right", momenta[0.99][0]), ("not normalised", broken)):
     )
 
 # %% [markdown]
-# For a while the run looks like the other one; the curve alone gives no warning. But nothing holds the length of the
-# keys, and "logits divided by $\tau$" are no cosines any more: as the keys grow, so does every similarity, the softmax
-# turns into a hard maximum, and the loss leaves chance *upwards*. The features go with it. *How to see it early:* one
-# line, `queue.norm(dim=0)`, should give ones. Put it, as an assertion, into every queue you write.
+# For half of the run the loss gives no warning. The last panel does, from the first epoch: far fewer directions are in use.
+#
+# Why do the keys grow? A query is normalised, so its loss does not care about its length; the gradient stands at right angles
+# to the vector, and a step at right angles makes a vector longer, never shorter. The key encoder follows. Then "logits divided
+# by $\tau$" are no cosines any more: as the keys grow, so does every similarity, the softmax turns into a hard maximum, and the
+# loss leaves chance *upwards*. The features go with it. *How to see it early:* one line, `queue.norm(dim=0)`, should give ones.
+# Put it, as an assertion, into every queue you write.
 #
 # ## Takeaways
 #
@@ -984,7 +989,7 @@ for name, method in (("right", momenta[0.99][0]), ("not normalised", broken)):
 #   queue of its keys as negatives. The loss is the same.
 # - Keep $h$, throw $z$ away: of what the loss discards, $h$ loses less.
 # - What the features keep is decided by what the augmentation leaves as a clue, and can be measured. Crop *and* colour:
-#   with either alone, the other cue is a shortcut.
+#   with either alone the other cue is a shortcut, and one alone can be no better than neither.
 # - Memory grows with the batch and not with the queue.
 # - Momentum is read in steps: clearly longer than the queue is old. That it should also be short against the run is for long
 #   runs to show.
