@@ -52,5 +52,5 @@ constraints: ## resolve the newest packages and pin them in constraints.txt
 	@{ head -1 constraints.txt; build/resolve/bin/python -m pip freeze --all --exclude-editable --exclude pip --exclude wheel; } > build/constraints.txt
 	@mv build/constraints.txt constraints.txt && rm -rf build/resolve
 
-clean: ## remove what the commands made, except the environment and downloads
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .coverage* submitted autograded feedback gradebook.db
+clean: ## remove what the commands made, except the environment, downloads, students' work and grades
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage*

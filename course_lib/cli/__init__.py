@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         "report",
         help="how a class did: a page for the instructor, a CSV for the learning platform",
         description="Scores, items, misconceptions and how many share each, late days, answers to read, "
-        "submissions that are nearly the same program. Written to build/autograde/LAB/report.html and "
+        "submissions that are nearly the same program. Written to grades/LAB/report.html and "
         "grades.csv, from what `course autograde` recorded and the gradebook.",
     )
     report.add_argument("lab", metavar="LAB")

@@ -35,7 +35,9 @@ def autograde(root: Path, lab: str, options: Options) -> int:
     by_status = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     print(f"\n{by_status}; {graded} graded now in {seconds:.0f} s{rate}; {waiting} answers wait for a reader")
     if counts[FAILED]:
-        print(f"grading broke down for {counts[FAILED]}: the next run tries again (logs: build/autograde)")
+        print(
+            f"grading broke down for {counts[FAILED]}: the next run tries again (logs: grades/{lab}/results)"
+        )
     return int(bool(counts[FAILED]))
 
 

@@ -22,7 +22,7 @@ _COLUMNS = (
 
 
 def report(root: Path, lab: str) -> int:
-    """Write build/autograde/<lab>/report.html and grades.csv, and say where."""
+    """Write grades/<lab>/report.html and grades.csv, and say where."""
     prepare_jupyter()
     from course_lib.grading.batch import records_of
     from course_lib.grading.report import class_report

@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from traitlets import Bool, Unicode, default
 from course_lib.exercises import names
 from course_lib.grading import mask
 from course_lib.grading.check import CheckFailed, Passed
-from course_lib.grading.jail import Jail, JailedKernelManager
+from course_lib.grading.jail import Jail, JailedKernelManager, Limits
 from course_lib.grading.ladder import Verdict
 from course_lib.grading.referee.server import Referee, Ruling
 
@@ -61,6 +61,8 @@ class ExecuteLab(Execute):
         False,
         help="let graded cells that are no check(...) score by what they raise; forging that is easy",
     ).tag(config=True)
+
+    store_widget_state = Bool(False, help="nothing shows it, and its size has no bound").tag(config=True)
 
     def __init__(self, **kwargs: Any) -> None:
         # nbgrader passes its own manager as an argument, over which no setting would win.
@@ -114,10 +116,12 @@ class ExecuteLab(Execute):
         }
         if issubclass(self.kernel_manager_class, JailedKernelManager):
             folder = Path(self.resources["metadata"]["path"])
-            kwargs["jail"] = Jail(
-                library=library, channel=self.referee.channel, files=folder, device=self.device
-            )
+            kwargs["jail"] = Jail(library, self.referee.channel, folder, self.device, self.limits())
         super().start_new_kernel(env=env, **kwargs)
+
+    def limits(self) -> Limits:
+        """What the jail of a notebook's kernel allows."""
+        return Limits()
 
     def preprocess_cell(self, cell: Any, resources: Any, index: int) -> Any:
         if cell.cell_type != "code":
@@ -135,10 +139,20 @@ class ExecuteLab(Execute):
         except CellTimeoutError:
             why = f"this cell ran longer than {self.timeout} s and could not be stopped"
             self._give_up(cell, "TooSlow", why)
+        except _WHAT_BAD_MESSAGES_RAISE as error:
+            why = f"the kernel sent something that no kernel sends ({type(error).__name__})"
+            self._give_up(cell, "KernelBroke", why)
+        # What later cells say must not change this one's outputs, by an update of what it displays.
+        self.clear_display_id_mapping(index)
         _settle(cell)
         if item:
             self._rule(cell, self.referee.close())
         return cell, resources
+
+    async def _async_poll_kernel_alive(self) -> None:
+        """nbclient leaves this running when a cell ends by an exception; it then finds no kernel to ask."""
+        with suppress(AssertionError):
+            await super()._async_poll_kernel_alive()
 
     def _give_up(self, cell: Any, name: str, why: str) -> None:
         why = getattr(self.km, "reason", "") or why  # a jail knows better
@@ -166,6 +180,16 @@ class ExecuteLab(Execute):
             json.dump([asdict(ruling) for ruling in self.rulings], file, indent=1)
         os.replace(file.name, folder / RECORD)
 
+
+# nbclient takes messages apart as if a kernel had made them; student code can send any that it likes.
+_WHAT_BAD_MESSAGES_RAISE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 _NOTHING = "this cell handed no answers to the referee: it must be run as it was given"
 
@@ -210,9 +234,21 @@ def _outputs(item: str, verdict: Verdict, points: float) -> list[Any]:
 
 def _settle(cell: Any) -> None:
     """Keep one error, the one that says most; in a graded cell no stderr, and a bounded amount of text."""
+    cell.outputs = [output for output in cell.outputs if _is_well_formed(output)]
     if any(output.get("ename") == "TooSlow" for output in cell.outputs):
         cell.outputs = [output for output in cell.outputs if output.get("ename") != "KeyboardInterrupt"]
     for output in cell.outputs:
         if is_grade(cell) and output.output_type == "stream":
             output["name"] = "stdout"
             output["text"] = output["text"][-MAX_PRINTED:]
+
+
+def _is_well_formed(output: Any) -> bool:
+    """Whether an output has the types that its kind must have: nbclient passes on what the kernel says."""
+    texts = {"stream": ("name", "text"), "error": ("ename", "evalue")}.get(output.output_type, ())
+    if not all(isinstance(output.get(name), str) for name in texts):
+        return False
+    if output.output_type == "error":
+        lines = output.get("traceback")
+        return isinstance(lines, list) and all(isinstance(line, str) for line in lines)
+    return output.output_type == "stream" or isinstance(output.get("data"), dict)

@@ -95,7 +95,7 @@ def test_killed_half_way_and_resumed_it_is_as_if_nothing_had_happened(course: Co
 
     again = {student: result for student, (result, now) in grade(course).items() if not now}
     assert {student: result.score for student, result in again.items()} == SCORES, "nothing is left to do"
-    for path in (course.folder / "gradebook.db", course.folder / "build" / "autograde" / LAB / "registered"):
+    for path in (course.folder / "gradebook.db", course.folder / "grades" / LAB / "registered"):
         path.unlink()
     assert all(now for _, now in grade(course).values()), "without a gradebook nothing counts as done"
     assert gradebook(course) == resumed, "the same as an uninterrupted run"

@@ -83,7 +83,7 @@ def test_items_and_shared_misconceptions(report: ClassReport) -> None:
 def test_the_page_and_the_csv(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(course.folder)
     assert main(["report", LAB]) == 0
-    folder = Path("build/autograde") / LAB
+    folder = Path("grades") / LAB
     page = (folder / "report.html").read_text()
     assert "the two is forgotten" in page
     assert page.count("data:image/png;base64,") == 2

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import shutil
 import tempfile
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
@@ -50,6 +52,8 @@ def grade(task: Task) -> Result:
     with _ONE_AT_A_TIME:
         try:
             scratch = _scratch(task.lab, task.settings)
+            if task.failure:
+                return ungraded(task, FAILED, task.failure)
             if task.notebook is None:
                 return ungraded(task, UNREADABLE, task.problem)
             mended = mend(task.notebook, scratch.release())
@@ -187,12 +191,28 @@ def clean_up() -> None:
     _scratches.clear()
 
 
+atexit.register(clean_up)  # a cluster's workers are ended by others
+
+
 def _environment(settings: Settings) -> None:
+    """Set for every lab anew: a worker of a cluster lives on, and meets labs with other settings."""
+    given = _given()
     os.environ["COURSE_STATIC"] = "1"
-    if settings.device == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    if settings.unsafe:
-        os.environ["COURSE_UNSAFE"] = "1"
+    for name, own in (
+        ("CUDA_VISIBLE_DEVICES", "" if settings.device == "cpu" else None),
+        ("COURSE_UNSAFE", "1" if settings.unsafe else None),
+    ):
+        value = given[name] if own is None else own
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+@cache
+def _given() -> dict[str, str | None]:
+    """The environment as it was when the first lab came."""
+    return {name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "COURSE_UNSAFE")}
 
 
 def _write_files(folder: Path, files: dict[str, bytes]) -> None:

@@ -63,19 +63,18 @@ def has_grades(gradebook: Any, lab: str, student: str) -> bool:
 
 
 def record(
-    gradebook: Any, lab: str, result: Result, timestamp: datetime | None, earlier: Result | None
+    gradebook: Any, lab: str, result: Result, timestamp: datetime | None, bases: dict[str, str]
 ) -> None:
     """Write a result into the gradebook, in one transaction.
 
-    A score given by hand stands. It stays settled if what it was given for has not changed since `earlier`;
-    otherwise the item waits for a person again, as with nbgrader.
+    A score given by hand stands. It stays settled if what it was given for is still what `bases` says
+    (item -> basis, the last time); otherwise the item waits for a person again, as with nbgrader.
     """
-    bases = {item.name: item.basis for item in earlier.items} if earlier else {}
     items = {item.name: item for item in result.items}
     with _one_transaction(gradebook):
         gradebook.update_or_create_student(result.student)
-        when = {"timestamp": timestamp} if timestamp else {}
-        submission = gradebook.update_or_create_submission(lab, result.student, **when)
+        submission = gradebook.update_or_create_submission(lab, result.student)
+        submission.timestamp = timestamp
         for notebook in submission.notebooks:
             notebook.late_submission_penalty = result.penalty
             for grade in notebook.grades:

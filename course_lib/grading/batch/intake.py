@@ -63,7 +63,12 @@ def _regular_files(folder: Path, remarks: list[str]) -> Iterator[Path]:
             if stat.S_ISREG(mode):
                 yield path
             elif stat.S_ISLNK(mode):
-                remarks.append(f"`{path.relative_to(folder)}` is a link: links are not followed.")
+                remarks.append(f"`{_name(path, folder)}` is a link: links are not followed.")
+
+
+def _name(path: Path, folder: Path) -> str:
+    """The path in `folder`, fit to be printed and stored: what is not UTF-8 in it becomes a question mark."""
+    return path.relative_to(folder).as_posix().encode(errors="replace").decode()
 
 
 def _choose_notebook(folder: Path, regular: list[Path], lab: str, remarks: list[str]) -> Path | None:
@@ -72,7 +77,7 @@ def _choose_notebook(folder: Path, regular: list[Path], lab: str, remarks: list[
         return None
     exact = [path for path in notebooks if path == folder / f"{lab}.ipynb"]
     chosen = exact[0] if exact else max(notebooks, key=lambda path: (path.stat().st_mtime, str(path)))
-    name = chosen.relative_to(folder)
+    name = _name(chosen, folder)
     if len(notebooks) > 1:
         why = "it has the lab's name" if exact else "it is the latest"
         remarks.append(f"You handed in {len(notebooks)} notebooks; `{name}` was graded because {why}.")
@@ -90,10 +95,10 @@ def _read_others(folder: Path, regular: list[Path], handed_in: HandedIn) -> None
         total += path.stat().st_size
         if total > MAX_OTHER_BYTES:
             limit = f"more than {MAX_OTHER_BYTES // 2**20} MB came with the notebook"
-            handed_in.remarks.append(f"`{path.relative_to(folder)}` was left out: {limit}.")
+            handed_in.remarks.append(f"`{_name(path, folder)}` was left out: {limit}.")
             total -= path.stat().st_size
         else:
-            handed_in.files[path.relative_to(folder).as_posix()] = path.read_bytes()
+            handed_in.files[_name(path, folder)] = path.read_bytes()
 
 
 def _timestamp(path: Path, remarks: list[str]) -> datetime | None:

@@ -21,6 +21,8 @@ _CONTEXT = get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["course_lib.grading.batch.warm"])
 _SLACK = 300  # seconds for starting, repairing and closing, on top of a notebook's own limit
 _TRIES = 2
+_MOST_THREADS = 4  # the labs' networks are too small for more
+_MOST_MEMORY = 3 * 2**30  # bytes that a worker may take beside what it starts with
 
 
 def grade_in_processes(tasks: Iterator[Task], jobs: int, scratch: Path) -> Iterator[tuple[Task, Result]]:
@@ -88,14 +90,14 @@ class _Worker:
         task = self.task
         if task is None:
             return None
-        if monotonic() > self.deadline:
-            return self._given_up(task, f"it did not end within {task.settings.seconds + _SLACK} s")
         try:
             if self.connection.poll():
                 result = self.connection.recv()
                 self.task = None
                 return task, result
             if self.process.is_alive():
+                if monotonic() > self.deadline:
+                    return self._given_up(task, f"it did not end within {task.settings.seconds + _SLACK} s")
                 return None
         except (EOFError, OSError):
             pass  # it died before or while it answered
@@ -131,13 +133,20 @@ class _Worker:
 
 
 def _environment(number: int, jobs: int, scratch: Path) -> dict[str, str]:
-    """One GPU a worker, in turn; as many threads as there are cores for each."""
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    """One of the visible GPUs a worker, in turn; as many threads as there are cores for each, but few."""
+    threads = str(min(_MOST_THREADS, max(1, core_count() // jobs)))
     own = {"COURSE_SCRATCH": str(scratch), "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     environment = {**os.environ, **own}
     if (gpus := gpu_count()) > 1:
-        environment["CUDA_VISIBLE_DEVICES"] = str(number % gpus)
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        names = visible if len(visible) == gpus else [str(gpu) for gpu in range(gpus)]
+        environment["CUDA_VISIBLE_DEVICES"] = names[number % gpus]
     return environment
+
+
+def core_count() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gpu_count() -> int:
@@ -157,11 +166,29 @@ def _work(connection: Connection, environment: dict[str, str]) -> None:
     from course_lib.grading.batch.grade import clean_up, grade
 
     torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
+    if not torch.cuda.is_available():  # CUDA maps far more than it uses
+        _limit_memory()
     try:
         while (task := connection.recv()) is not None:
             connection.send(grade(task))
     finally:
         clean_up()
+
+
+def _limit_memory() -> None:
+    """Let a kernel that floods its grader with messages cost this process, and no other.
+
+    Only the soft limit: kernels start with it, and set their own.
+    """
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return
+    import resource
+
+    [line] = [line for line in status.read_text().splitlines() if line.startswith("VmData:")]
+    most = int(line.split()[1]) * 1024 + _MOST_MEMORY
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
 
 
 def _end_with_parent() -> None:

@@ -1,7 +1,8 @@
 """What is known of a class's submissions between runs: one small file each, written when all else is.
 
 A submission counts as done only if its record is there, was made from the same ingredients, and what it
-announces is there too. The record is written last and in one step, so a run may be killed at any moment.
+announces is there too. The record is outdated before anything is replaced and written last, each in one
+step, so a run may be killed at any moment.
 """
 
 from __future__ import annotations
@@ -63,15 +64,35 @@ class Records:
         values = self._read(student)
         return Result.from_json(values["result"]) if values else None
 
-    def is_done(self, student: str, fingerprint: str) -> bool:
+    def bases(self, student: str) -> dict[str, str]:
+        """Item -> what its score was given for (see `Item.basis`), when grading last went through."""
+        return dict(self._read(student).get("bases", {}))
+
+    def is_done(self, student: str, fingerprint: str, seconds: int) -> bool:
+        """Whether it was graded from these ingredients, and more time (`seconds`) would change nothing."""
         values = self._read(student)
-        return bool(values) and values["fingerprint"] == fingerprint and values["result"]["status"] != FAILED
+        if not values or values["fingerprint"] != fingerprint or values["result"]["status"] == FAILED:
+            return False
+        too_slow = any(item["error"] == "TooSlow" for item in values["result"]["items"])
+        return not too_slow or values["seconds"] >= seconds
 
     def students(self) -> list[str]:
         return sorted(path.stem for path in (self.folder / "results").glob("*.json"))
 
-    def write(self, result: Result, fingerprint: str) -> None:
-        values = {"fingerprint": fingerprint, "result": result.to_json()}
+    def outdate(self, student: str) -> None:
+        """From now on, until `write`, the submission counts as not done; nothing else is forgotten."""
+        if values := self._read(student):
+            write_whole(self._path(student), json.dumps(values | {"fingerprint": ""}, indent=1))
+
+    def write(self, result: Result, fingerprint: str, seconds: int) -> None:
+        """Keep a result; if grading broke down, with the bases of the marks that stand all the same."""
+        fresh = {item.name: item.basis for item in result.items}
+        values = {
+            "fingerprint": fingerprint,
+            "seconds": seconds,
+            "bases": self.bases(result.student) if result.status == FAILED else fresh,
+            "result": result.to_json(),
+        }
         write_whole(self._path(result.student), json.dumps(values, indent=1))
 
     def _read(self, student: str) -> dict[str, Any]:
@@ -95,7 +116,9 @@ def write_whole(path: Path, text: str) -> None:
 
 def common_fingerprint(lab: Lab, settings: Settings) -> str:
     """A hash of what all submissions of a class have in common: lab, settings, code and versions."""
-    digest = hashlib.sha256(repr((lab.solution, lab.config, sorted(lab.files.items()), settings)).encode())
+    # Not the time limit: a limit raised for one student alone would regrade the others (see `is_done`).
+    how = (settings.seed, settings.device, settings.unsafe)
+    digest = hashlib.sha256(repr((lab.solution, lab.config, sorted(lab.files.items()), how)).encode())
     library = Path(__file__).resolve().parents[2]
     for path in sorted(library.rglob("*.py")):
         if path.relative_to(library).parts[0] not in ("cli", "show"):
@@ -111,7 +134,7 @@ def fingerprint(common: str, submission: Path, due: object) -> str:
     digest = hashlib.sha256(f"{common} {due}".encode())
     for path in sorted(submission.rglob("*")):
         mode = path.lstat().st_mode
-        digest.update(f"{path.relative_to(submission).as_posix()} {stat.S_IFMT(mode)} ".encode())
+        digest.update(os.fsencode(path.relative_to(submission)) + f" {stat.S_IFMT(mode)} ".encode())
         if stat.S_ISREG(mode):
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from course_lib.grading.autograde import Course
 from course_lib.grading.batch import gradebook as books
 from course_lib.grading.batch.intake import TIMESTAMP, HandedIn, read_submission
 from course_lib.grading.batch.records import Records, common_fingerprint, fingerprint, write_whole
-from course_lib.grading.batch.task import VERDICTS, Lab, Result, Settings, Task
+from course_lib.grading.batch.task import FAILED, VERDICTS, Lab, Result, Settings, Task
 from course_lib.grading.jail import JailMissing, missing, unsafe
 
 
@@ -40,8 +39,8 @@ class Options:
 
 
 def records_of(root: Path, lab: str) -> Records:
-    """Where a lab's results, seed and lock are kept; git ignores it."""
-    return Records(root / "build" / "autograde" / lab)
+    """Where a lab's results, seed and lock are kept; git ignores it, and `make clean` leaves it alone."""
+    return Records(root / "grades" / lab)
 
 
 def grade_class(root: Path, lab: str, options: Options) -> Iterator[tuple[Result, bool]]:
@@ -66,6 +65,8 @@ def grade_class(root: Path, lab: str, options: Options) -> Iterator[tuple[Result
         raise ValueError(f"{options.student} has handed in nothing: no submitted/{options.student}/{lab}")
     if not students:
         raise ValueError(f"nothing has been handed in: there is no submitted/<student>/{lab}")
+    if unreadable := [name for name in students if not _is_text(name)]:
+        raise ValueError(f"rename these folders in submitted/, their names are not UTF-8: {unreadable}")
     records = records_of(root, lab)
     with records.locked():
         shutil.rmtree(records.scratch, ignore_errors=True)  # what a killed run has left
@@ -80,6 +81,11 @@ def submitted(root: Path, lab: str) -> list[str]:
     return sorted(path.parent.name for path in root.glob(f"submitted/*/{lab}"))
 
 
+def _is_text(name: str) -> bool:
+    """Whether a name of the file system is UTF-8: others can be stored nowhere."""
+    return name == name.encode(errors="replace").decode()
+
+
 def _results(records: Records, students: list[str], graded: set[str]) -> Iterator[tuple[Result, bool]]:
     for student in students:
         if (result := records.find(student)) is not None:
@@ -92,7 +98,8 @@ class _Run:
     def __init__(self, course: Course, records: Records, options: Options) -> None:
         self.course, self.records, self.options = course, records, options
         self.lab = _read_lab(course)
-        self.settings = Settings(records.seed(), options.device, options.unsafe, options.seconds)
+        isolation = options.unsafe or unsafe()
+        self.settings = Settings(records.seed(), options.device, isolation, options.seconds)
         self.common = common_fingerprint(self.lab, self.settings)
         self.prints: dict[str, str] = {}
 
@@ -116,7 +123,12 @@ class _Run:
         basis = hashlib.sha256((self.lab.solution + self.lab.config).encode()).hexdigest()
         same = known.is_file() and known.read_text() == basis
         if not (same and books.is_registered(gradebook, self.lab.name)):
-            books.register(self.course, self.records.scratch / "release")
+            try:
+                books.register(self.course, self.records.scratch / "release")
+            except RuntimeError as error:
+                if "Cannot add or remove cells" not in str(error):
+                    raise
+                raise ValueError(_OTHER_CELLS.format(lab=self.lab.name)) from None
             write_whole(known, basis)
             gradebook.db.expire_all()
 
@@ -124,9 +136,12 @@ class _Run:
         if self.options.student not in ("", student):
             return False
         due = books.due(gradebook, self.lab.name, student)
-        self.prints[student] = fingerprint(self.common, self._folder(student), due)
+        try:
+            self.prints[student] = fingerprint(self.common, self._folder(student), due)
+        except OSError:  # told when it is read
+            self.prints[student] = ""
         done = (
-            self.records.is_done(student, self.prints[student])
+            self.records.is_done(student, self.prints[student], self.options.seconds)
             and self.course.path("autograded", student).is_file()
             and books.has_grades(gradebook, self.lab.name, student)
         )
@@ -136,17 +151,24 @@ class _Run:
         return self.course.path("submitted", student).parent
 
     def _task(self, gradebook: Any, student: str) -> Task:
+        found, failure = HandedIn(), ""
         folder = self._folder(student)
-        if folder.is_symlink() or folder.parent.is_symlink() or not folder.is_dir():
-            found = HandedIn(problem="The submission is a link to another place: links are not followed.")
+        if folder.is_symlink() or folder.parent.is_symlink():
+            found.problem = "The submission is a link to another place: links are not followed."
+        elif not folder.is_dir():
+            failure = "Your submission was not in its place when it was to be read; that is not a mark."
         else:
-            found = read_submission(folder, self.lab.name, student)
+            try:
+                found = read_submission(folder, self.lab.name, student)
+            except OSError as error:
+                failure = f"Your submission could not be read ({error.strerror}); that is not a mark."
         return Task(
             student,
             self.lab,
             self.settings,
             found.notebook,
             found.problem,
+            failure,
             found.files,
             tuple(found.remarks),
             found.timestamp,
@@ -159,18 +181,29 @@ class _Run:
             from course_lib.grading.batch.cluster import grade_on_cluster
 
             return lambda tasks: grade_on_cluster(tasks, options.scheduler, options.device)
-        from course_lib.grading.batch.processes import gpu_count, grade_in_processes
+        from course_lib.grading.batch.processes import core_count, gpu_count, grade_in_processes
 
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        slots = gpu_count() if options.device == "cuda" else cores
+        slots = gpu_count() if options.device == "cuda" else core_count()
         if not slots:
             raise ValueError("--device cuda: no GPU is visible to this process")
         jobs = min(options.jobs or slots, count)
         return lambda tasks: grade_in_processes(tasks, jobs, self.records.scratch)
 
     def _store(self, gradebook: Any, task: Task, result: Result) -> None:
-        """The executed notebook, then the gradebook, then the record that says all is there."""
-        earlier = self.records.find(task.student)
+        """The executed notebook, then the gradebook, then the record that says all is there.
+
+        Where grading broke down, an earlier grade stands: only the record says what happened.
+        """
+        student, lab, seconds = task.student, self.lab.name, self.options.seconds
+        if result.status != FAILED or not books.has_grades(gradebook, lab, student):
+            self.records.outdate(student)
+            self._put_in_place(task, result)
+            books.record(gradebook, lab, result, task.timestamp, self.records.bases(student))
+        self.records.write(result, self.prints[student], seconds)
+        gradebook.db.expunge_all()  # or the session would keep every student in memory
+
+    def _put_in_place(self, task: Task, result: Result) -> None:
+        """The executed notebook and what belongs to it, into autograded/."""
         finished = self.records.scratch / "finished"
         shutil.rmtree(finished, ignore_errors=True)
         finished.mkdir()
@@ -183,9 +216,13 @@ class _Run:
         shutil.rmtree(target, ignore_errors=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         finished.rename(target)
-        books.record(gradebook, self.lab.name, result, task.timestamp, earlier)
-        self.records.write(result, self.prints[task.student])
-        gradebook.db.expunge_all()  # or the session would keep every student in memory
+
+
+_OTHER_CELLS = (
+    "the gradebook holds submissions of another version of {lab}, with other graded or locked cells. Grade"
+    " with the version that was handed out; or give the new one another name; or forget the old grades:"
+    " nbgrader db assignment remove {lab} --force"
+)
 
 
 def _read_lab(course: Course) -> Lab:

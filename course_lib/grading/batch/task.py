@@ -48,7 +48,8 @@ class Task:
     """One submission to grade.
 
     Attributes:
-        notebook: the submitted file's bytes; None if there is none that can be read, and `problem` says why.
+        notebook: the submitted file's bytes; None if there is none that can be read, and `problem` says why,
+            or `failure` if that is not the student's doing.
         files: the other files handed in: path -> contents.
         remarks: sentences for the student, from looking at the files.
         timestamp, due: of handing in and the deadline with the student's extension, UTC without time zone.
@@ -59,6 +60,7 @@ class Task:
     settings: Settings
     notebook: bytes | None
     problem: str = ""
+    failure: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     timestamp: datetime | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from time import monotonic
 from typing import Any
@@ -10,6 +11,7 @@ from nbformat.v4 import new_output
 from traitlets import Integer
 
 from course_lib.grading.execute import ExecuteLab
+from course_lib.grading.jail import Limits
 
 
 class ExecuteWithin(ExecuteLab):
@@ -22,6 +24,11 @@ class ExecuteWithin(ExecuteLab):
 
     total = Integer(1200, help="seconds for all cells of a notebook together").tag(config=True)
     max_output = Integer(200_000, help="characters of output a cell may leave").tag(config=True)
+
+    def limits(self) -> Limits:
+        """Enough for the notebook's own limit, which is told in better words, to come first."""
+        threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+        return Limits(cpu_seconds=self.total * (threads + 1), wall_seconds=self.total + 600)
 
     def preprocess(self, nb: Any, resources: Any = None, km: Any = None) -> Any:
         self.end = 0.0

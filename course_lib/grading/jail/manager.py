@@ -49,13 +49,25 @@ class JailedKernelClient(AsyncKernelClient):
     """A client that a kernel cannot flood."""
 
     iopub_channel_class = Type(MeteredChannel)
+    shell_channel_class = Type(MeteredChannel)
 
     @property
     def iopub_channel(self) -> Any:
-        channel = super().iopub_channel
+        return self._metered(super().iopub_channel)
+
+    @property
+    def shell_channel(self) -> Any:
+        return self._metered(super().shell_channel)
+
+    def _metered(self, channel: Any) -> Any:
         if isinstance(channel, MeteredChannel) and channel.overflow is None and self.parent is not None:
             channel.room, channel.overflow = self.parent.output_room()
         return channel
+
+    def _create_connected_socket(self, channel: str, identity: Any = None) -> Any:
+        """Few messages wait to be read, except for outputs, which would be dropped."""
+        self.context.setsockopt(zmq.RCVHWM, 1000 if channel == "iopub" else 8)
+        return super()._create_connected_socket(channel, identity)
 
     @default("context")
     def _limited_context(self) -> Any:

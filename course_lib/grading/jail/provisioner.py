@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ from course_lib.grading.jail.policy import Jail
 from course_lib.grading.jail.probe import JailMissing, missing
 from course_lib.grading.jail.spawn import JailBroke, Order, Prisoner, start_cold
 from course_lib.grading.jail.warm import warm_jail
+from course_lib.grading.private import private_folder
 
 _PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
-_LONGEST_PATH = 100  # the system allows a Unix socket 107
 _told = False  # that there is no warm start
 
 
@@ -46,7 +45,7 @@ class JailProvisioner(LocalProvisioner):
         given = kwargs.pop("jail", None)
         self._jail = given or Jail(files=Path(kwargs.get("cwd") or Path.cwd()))
         self._arguments = list(kwargs.get("extra_arguments") or [])
-        self._folder = self._folder or _short_folder()
+        self._folder = self._folder or private_folder("jail-")
         manager: Any = self.parent
         manager.transport = "ipc"
         manager.ip = str(self._folder / "k")
@@ -99,15 +98,6 @@ class JailProvisioner(LocalProvisioner):
         if self._folder and not restart:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
-
-
-def _short_folder() -> Path:
-    """A new folder for one kernel's sockets that only this user can enter."""
-    folder = Path(tempfile.mkdtemp(prefix="jail-"))
-    if len(str(folder)) > _LONGEST_PATH:
-        folder.rmdir()
-        folder = Path(tempfile.mkdtemp(prefix="jail-", dir="/tmp"))
-    return folder
 
 
 def _listen(path: str) -> socket.socket:

@@ -6,13 +6,13 @@ import contextlib
 import os
 import shutil
 import socket
-import tempfile
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from course_lib.exercises import get
 from course_lib.grading.ladder import Verdict
+from course_lib.grading.private import private_folder
 from course_lib.grading.referee.protocol import SECONDS_OF_SILENCE, ProtocolError, receive, send
 from course_lib.grading.referee.questions import Question, question
 from course_lib.grading.referee.verdict import HandIn, verdict_on
@@ -72,7 +72,7 @@ class Referee:
         return self.channel / SOCKET
 
     def __enter__(self) -> Referee:
-        self._private = Path(tempfile.mkdtemp(prefix="referee-"))  # 0700
+        self._private = private_folder("referee-")
         self.channel = self._private / "channel"
         self.channel.mkdir(mode=0o755)
         self._listener = socket.socket(socket.AF_UNIX)

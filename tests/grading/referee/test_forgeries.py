@@ -299,6 +299,50 @@ def test_the_verdicts_are_on_record(notebook: nbformat.NotebookNode, found: dict
     assert by_attack["a second set of answers"]["notes"]
 
 
+def test_a_verdict_stands_whatever_later_cells_display(tmp_path: Path) -> None:
+    detached = RIGHT[ITEM].replace(".mean()", ".mean().detach()")
+    shows = """from IPython.display import display, update_display
+plain = n_pair_loss
+def n_pair_loss(*inputs):
+    for number in range(3):
+        display("shown", display_id=f"shown-{number}")
+    return plain(*inputs)"""
+    rewrites = """for number in range(3):
+    update_display({"text/plain": "8.0"}, display_id=f"shown-{number}", raw=True)"""
+    cells = [detached, shows, graded_cell(ITEM), rewrites, RIGHT["info_nce_accuracy"]]
+    half, other = results(execute([*cells, graded_cell("info_nce_accuracy")], tmp_path))
+    assert half.score == POINTS / 2, half.text
+    assert half.text.endswith("This earns 4 of 8 points.")
+    assert other.score == POINTS
+
+
+BROKEN = {
+    "content that is no dictionary": 'kernel.session.send(iopub, "stream", ["text"], parent=parent)',
+    "a parent that is no dictionary": 'kernel.session.send(iopub, "stream", {}, parent=parent, header=[])',
+    "a message without a signature": 'iopub.send_multipart([b"<IDS|MSG>", b"", b"{}", b"{}", b"{}", b"{}"])',
+    "an error whose parts have other types": (
+        'kernel.session.send(iopub, "error", {"ename": 1, "evalue": [], "traceback": 3}, parent=parent)'
+    ),
+    "a number for a text": (
+        'kernel.session.send(iopub, "stream", {"name": "stdout", "text": {"a": 1}}, parent=parent)'
+    ),
+}
+
+
+@pytest.mark.parametrize("message", BROKEN)
+def test_what_no_kernel_sends_costs_items_and_not_the_submission(tmp_path: Path, message: str) -> None:
+    sends = f"""kernel = get_ipython().kernel
+iopub, parent = kernel.iopub_socket, kernel.get_parent()
+def n_pair_loss(*inputs):
+    {BROKEN[message]}
+    return inputs[0].sum()"""
+    cells = [RIGHT["info_nce_accuracy"], graded_cell("info_nce_accuracy"), sends, graded_cell(ITEM)]
+    before, attacked = results(execute(cells, tmp_path))
+    assert before.score == POINTS
+    assert attacked.score == 0
+    assert attacked.text
+
+
 def test_answers_that_earn_a_part(tmp_path: Path) -> None:
     detached = RIGHT[ITEM].replace(".mean()", ".mean().detach()")
     overflows = RIGHT[ITEM].replace(
