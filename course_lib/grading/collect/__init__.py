@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from course_lib.grading.collect.archives import Found, Refused, files_in
-from course_lib.grading.collect.whose import Owner, Roster, owners_of, student_id
+from course_lib.grading.collect.roster import Owner, Roster
+from course_lib.grading.collect.whose import owners_of, student_id
 
 __all__ = ["Collected", "Roster", "collect"]
 
@@ -59,22 +60,29 @@ def _collect(
                 why = "it is not clear whose it is: name it <student>_<lab>.ipynb"
                 outcomes.append(Collected("", [f"{found.place}: left out, {why}"]))
                 continue
-            files[_identify(owners, roster, numbers)].append(found)
+            known = _known(owners, roster)
+            if len(known) > 1:
+                why = f"{owners[0]} may be {' or '.join(sorted(known))} on the roster"
+                outcomes.append(Collected("", [f"{found.place}: left out, {why}"]))
+                continue
+            files[known.pop() if known else _made_up(owners[0], numbers)].append(found)
     for student in sorted(files):
         own = Collected(student)
-        if roster and student not in roster.ids.values():
+        if roster and student not in roster.ids:
             own.lines.append("is not on the roster")
         own.taken = _take(root / "submitted" / student / lab, lab, files[student], own.lines)
         outcomes.append(own)
     return outcomes
 
 
-def _identify(owners: list[Owner], roster: Roster | None, numbers: dict[str, str]) -> str:
-    """The student's id; two people of one name are told apart by the platform's number."""
-    for owner in owners if roster else []:
-        if roster and (known := roster.find(owner)):
-            return known
-    owner = owners[0]
+def _known(owners: list[Owner], roster: Roster | None) -> set[str]:
+    """The ids on the roster that may be meant; more than one if nothing decides between them."""
+    found = (roster.find(owner) for owner in owners) if roster else iter(())
+    return next((set(ids) for ids in found if ids), set())
+
+
+def _made_up(owner: Owner, numbers: dict[str, str]) -> str:
+    """An id for somebody who is on no roster; people of one name are told apart by the platform's number."""
     name = student_id(owner)
     if owner.number and numbers.setdefault(name, owner.number) != owner.number:
         return f"{name}-{owner.number}"
