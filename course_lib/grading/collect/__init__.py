@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from course_lib.grading.collect.archives import Found, Refused, files_in
+from course_lib.grading.collect.archives import Found, Reader, Refused
 from course_lib.grading.collect.roster import Owner, Roster
-from course_lib.grading.collect.whose import owners_of, student_id
+from course_lib.grading.collect.whose import Names, student_id
 
 __all__ = ["Collected", "Roster", "collect"]
 
@@ -41,44 +41,59 @@ def collect(root: Path, lab: str, downloads: Sequence[Path], roster: Roster | No
         roster: to find ids; without one, ids are made from the names.
     """
     with tempfile.TemporaryDirectory() as spool:
-        return _collect(root, lab, downloads, roster, Path(spool))
-
-
-def _collect(
-    root: Path, lab: str, downloads: Sequence[Path], roster: Roster | None, spool: Path
-) -> list[Collected]:
-    outcomes: list[Collected] = []
-    files: dict[str, list[Found]] = defaultdict(list)
-    numbers: dict[str, str] = {}
-    for download in downloads:
-        for found in files_in(download, spool):
-            if isinstance(found, Refused):
-                outcomes.append(Collected("", [f"{found.place}: refused, {found.why}"]))
-                continue
-            owners = owners_of(found, lab)
-            if not owners:
-                why = "it is not clear whose it is: name it <student>_<lab>.ipynb"
-                outcomes.append(Collected("", [f"{found.place}: left out, {why}"]))
-                continue
-            known = _known(owners, roster)
+        names = Names(lab, roster)
+        outcomes, files = _sort(Reader(Path(spool), names), downloads)
+        students: dict[str, list[Owner]] = defaultdict(list)
+        numbers: dict[str, str] = {}
+        for owner, own in files.items():
+            known = roster.find(owner) if roster else set()
             if len(known) > 1:
-                why = f"{owners[0]} may be {' or '.join(sorted(known))} on the roster"
-                outcomes.append(Collected("", [f"{found.place}: left out, {why}"]))
-                continue
-            files[known.pop() if known else _made_up(owners[0], numbers)].append(found)
-    for student in sorted(files):
-        own = Collected(student)
-        if roster and student not in roster.ids:
-            own.lines.append("is not on the roster")
-        own.taken = _take(root / "submitted" / student / lab, lab, files[student], own.lines)
-        outcomes.append(own)
-    return outcomes
+                why = f"{owner} may be {' or '.join(sorted(known))} on the roster"
+                outcomes += [_left_out(found, why) for found in own]
+            else:
+                students[next(iter(known), "") or _made_up(owner, numbers)].append(owner)
+        for student in sorted(students):
+            theirs = {owner: files[owner] for owner in students[student]}
+            outcomes.append(_of_one(root / "submitted" / student / lab, theirs, names))
+        return outcomes
 
 
-def _known(owners: list[Owner], roster: Roster | None) -> set[str]:
-    """The ids on the roster that may be meant; more than one if nothing decides between them."""
-    found = (roster.find(owner) for owner in owners) if roster else iter(())
-    return next((set(ids) for ids in found if ids), set())
+def _sort(reader: Reader, downloads: Sequence[Path]) -> tuple[list[Collected], dict[Owner, list[Found]]]:
+    """What is nobody's or was refused, and the files of each owner."""
+    nobodys: list[Collected] = []
+    files: dict[Owner, list[Found]] = defaultdict(list)
+    for found in (found for download in downloads for found in reader.files_in(download)):
+        if isinstance(found, Refused):
+            nobodys.append(Collected("", [f"{found.place}: refused, {found.why}"]))
+        elif owner := found.owner(reader.names):
+            files[owner].append(found)
+        else:
+            nobodys.append(_left_out(found, "it is not clear whose it is: name it <student>_<lab>.ipynb"))
+    return nobodys, files
+
+
+def _left_out(found: Found, why: str) -> Collected:
+    return Collected("", [f"{found.place}: left out, {why}"])
+
+
+def _of_one(target: Path, files: dict[Owner, list[Found]], names: Names) -> Collected:
+    """Write what one student has handed in, under whatever names of theirs."""
+    result = Collected(target.parent.name)
+    if names.roster and result.student not in names.roster.ids:
+        result.lines.append("is not on the roster")
+    for owner, own in files.items():
+        result.lines += _strangers(owner, own, names)
+    everything = [found for own in files.values() for found in own]
+    result.taken = _take(target, target.name, everything, result.lines)
+    return result
+
+
+def _strangers(owner: Owner, files: list[Found], names: Names) -> Iterator[str]:
+    """A line for what a student handed in under somebody else's name: it counts for who handed it in."""
+    pairs = [(found, other) for found in files if (other := names.stranger(owner, found.students_parts))]
+    for found, other in pairs[:1]:
+        more = f", as did {len(pairs) - 1} more" if len(pairs) > 1 else ""
+        yield f"{found.place} bears the name of {other}, but came with {owner}'s files{more}"
 
 
 def _made_up(owner: Owner, numbers: dict[str, str]) -> str:
@@ -112,9 +127,11 @@ def _take(target: Path, lab: str, files: list[Found], lines: list[str]) -> bool:
     return True
 
 
-def _latest(numbered: tuple[int, Found]) -> tuple[float, int]:
+def _latest(numbered: tuple[int, Found]) -> tuple[float, ...]:
+    """By the time of handing in; of files that came together the one that was changed last."""
     number, found = numbered
-    return (found.time.timestamp() if found.time else 0.0, number)
+    seconds = (time.timestamp() if time else 0.0 for time in (found.time, found.changed))
+    return (*seconds, number)
 
 
 def _data(others: list[Found], lines: list[str]) -> Iterator[tuple[str, bytes]]:
