@@ -106,7 +106,7 @@ def _made_up(owner: Owner, numbers: dict[str, str]) -> str:
 
 def _take(target: Path, lab: str, files: list[Found], lines: list[str]) -> bool:
     """Write one student's files; whether anything was written."""
-    notebooks = [found for found in files if found.name.lower().endswith(".ipynb")]
+    notebooks = [found for found in files if found.is_notebook]
     others = [found for found in files if found not in notebooks]
     chosen = max(enumerate(notebooks), key=_latest)[1] if notebooks else None
     if chosen is None:

@@ -9,6 +9,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,7 +19,8 @@ from course_lib.grading.collect.roster import Owner
 from course_lib.grading.collect.whose import Names
 
 MAX_FILE = 256 * 2**20
-MAX_ARCHIVE = 4 * 2**30  # unpacked
+MAX_STUDENT = 256 * 2**20  # unpacked notebooks of one, and other files; grading reads 64 and 50 MB of them
+MAX_ARCHIVE = 4 * 2**30  # unpacked, of a class
 MAX_FILES = 20_000
 MAX_RATIO = 200  # what text compresses to; zeros compress 1000 times
 MAX_DEPTH = 2  # an archive of students' archives
@@ -61,6 +63,10 @@ class Found:
     def is_archive(self) -> bool:
         return self.name.lower().endswith(".zip")
 
+    @property
+    def is_notebook(self) -> bool:
+        return self.name.lower().endswith(".ipynb")
+
     def owner(self, names: Names) -> Owner | None:
         own = self.students_parts or (() if self.is_archive else self.parts[-1:])
         on_disk = max(0, self.on_disk - self.nobodys)
@@ -78,6 +84,8 @@ class Refused:
 class Reader:
     """Reads downloads; what is dangerous or broken is refused with a reason.
 
+    No student gets more room in the spool than MAX_STUDENT, so that none fills the disk for the others.
+
     Args:
         spool: a folder for the members of archives; it must outlive what is found.
         names: to tell a student's own archive from one of the class.
@@ -85,6 +93,8 @@ class Reader:
 
     def __init__(self, spool: Path, names: Names) -> None:
         self.spool, self.names = spool, names
+        self._unpacked: dict[tuple[Owner | None, bool], int] = defaultdict(int)  # bytes, by whether notebooks
+        self._told: set[Owner | None] = set()  # that they handed in too much
 
     def files_in(self, path: Path) -> Iterator[Found | Refused]:
         """The files of a download: a file, or all in a folder, archives looked into."""
@@ -152,18 +162,53 @@ class Reader:
         if reason := _unwanted(member, path):
             yield Refused(place, reason)
         elif "__MACOSX" not in path.parts and not path.name.startswith("."):
-            handle, copied = tempfile.mkstemp(dir=self.spool)
+            changed = _time(member)
+            inner = replace(
+                found,
+                parts=(*found.parts, *path.parts),
+                time=found.time if sealed else changed,
+                changed=changed,
+            )
+            if not self._has_room(inner, member.file_size):
+                yield from self._too_much(inner)
+                return
             try:
-                with archive.open(member) as source, open(handle, "wb") as target:
-                    shutil.copyfileobj(source, target)
+                inner = replace(inner, path=self._copy(archive, member))
             except Exception as error:  # an archive can be broken in any way
                 yield Refused(place, f"it cannot be unpacked ({error})")
                 return
-            changed = _time(member)
-            time = found.time if sealed else changed
-            parts = (*found.parts, *path.parts)
-            inner = replace(found, parts=parts, path=Path(copied), time=time, changed=changed)
             yield from self._with_inner(inner, depth + 1)
+            if inner.is_archive:
+                inner.path.unlink()
+
+    def _has_room(self, found: Found, size: int) -> bool:
+        """Whether there is room for a file of so many bytes; archives are gone when they have been read."""
+        if found.is_archive:
+            return True
+        share = found.owner(self.names), found.is_notebook
+        if self._unpacked[share] + size > MAX_STUDENT:
+            return False
+        self._unpacked[share] += size
+        return True
+
+    def _too_much(self, found: Found) -> Iterator[Refused]:
+        """A line for the first file of a student for which there is no room."""
+        owner = found.owner(self.names)
+        if owner not in self._told:
+            self._told.add(owner)
+            limit = f"the files of one student may unpack to {MAX_STUDENT // 2**20} MB"
+            yield Refused(found.place, f"{limit}: what is more is left out")
+
+    def _copy(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Path:
+        """Unpack a member into a file of its own; nothing is left of one that cannot be unpacked."""
+        handle, copied = tempfile.mkstemp(dir=self.spool)
+        try:
+            with open(handle, "wb") as target, archive.open(member) as source:
+                shutil.copyfileobj(source, target)
+        except BaseException:
+            Path(copied).unlink()
+            raise
+        return Path(copied)
 
 
 def _on_disk(path: Path, parts: tuple[str, ...], nobodys: int) -> Found:
