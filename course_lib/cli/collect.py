@@ -29,7 +29,7 @@ def collect_downloads(root: Path, lab: str, downloads: Sequence[Path], roster: P
     print(f"{len(taken)} submissions of {lab} collected into submitted/")
     if known and (absent := sorted(known.ids - _present(root, lab))):
         print(f"{len(absent)} on the roster have handed in nothing: {', '.join(absent)}")
-    return int(any(not outcome.student for outcome in outcomes))
+    return int(any(outcome.failed or not outcome.student for outcome in outcomes))
 
 
 def _present(root: Path, lab: str) -> set[str]:

@@ -11,10 +11,11 @@ import tempfile
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
+from course_lib.grading.collect.found import Found, Refused, readable
 from course_lib.grading.collect.roster import Owner
 from course_lib.grading.collect.whose import Names
 
@@ -25,60 +26,6 @@ MAX_FILES = 20_000
 MAX_RATIO = 200  # what text compresses to; zeros compress 1000 times
 MAX_DEPTH = 2  # an archive of students' archives
 MAX_PATH = 4096  # letters
-
-
-@dataclass(frozen=True)
-class Found:
-    """A file in a download.
-
-    Attributes:
-        parts: where it was found: the archive's name, its folders, an inner archive's name, the file's name.
-        nobodys: how many of the first parts belong to the class, not to a student.
-        on_disk: how many of the first parts are not in an archive.
-        path: where its contents lie.
-        time: when it was handed in, with time zone; None if that is not known.
-        changed: when it was last changed. In a student's own archive that is the student's word for it.
-    """
-
-    parts: tuple[str, ...]
-    nobodys: int
-    on_disk: int
-    path: Path
-    time: datetime | None
-    changed: datetime | None
-
-    @property
-    def name(self) -> str:
-        return self.parts[-1]
-
-    @property
-    def place(self) -> str:
-        return "/".join(self.parts)
-
-    @property
-    def students_parts(self) -> tuple[str, ...]:
-        return self.parts[self.nobodys :]
-
-    @property
-    def is_archive(self) -> bool:
-        return self.name.lower().endswith(".zip")
-
-    @property
-    def is_notebook(self) -> bool:
-        return self.name.lower().endswith(".ipynb")
-
-    def owner(self, names: Names) -> Owner | None:
-        own = self.students_parts or (() if self.is_archive else self.parts[-1:])
-        on_disk = max(0, self.on_disk - self.nobodys)
-        return names.owner(own, on_disk=on_disk, is_file=not self.is_archive)
-
-
-@dataclass(frozen=True)
-class Refused:
-    """Something that was not read, and why."""
-
-    place: str
-    why: str
 
 
 class Reader:
@@ -101,14 +48,14 @@ class Reader:
         if path.is_dir():
             for inner in sorted(path.rglob("*")):
                 if inner.is_symlink():
-                    yield Refused(str(inner), "a link: links are not followed")
+                    yield Refused(readable(str(inner)), "a link: links are not followed")
                 elif inner.is_file():
                     parts = (path.name, *inner.relative_to(path).parts)
                     yield from self._with_inner(_on_disk(inner, parts, 1), 0)
         elif path.is_file():
             yield from self._with_inner(_on_disk(path, (path.name,), 0), 0)
         else:
-            yield Refused(str(path), "there is no such file")
+            yield Refused(readable(str(path)), "there is no such file")
 
     def _with_inner(self, found: Found, depth: int) -> Iterator[Found | Refused]:
         """
@@ -137,10 +84,11 @@ class Reader:
 
     def _less_the_class(self, found: Found, members: list[zipfile.ZipInfo]) -> Found:
         """Mark what belongs to the class of an archive on disk: within it all archives are students'."""
-        work = [path.parts for path in map(_path, members) if path.suffix.lower() in (".ipynb", ".zip")]
-        work = [parts for parts in work if "__MACOSX" not in parts and not parts[-1].startswith(".")]
+        paths = [path for path in map(_path, members) if path.name and not _is_systems(path)]
+        work = [path for path in paths if path.suffix.lower() in (".ipynb", ".zip")]
+        places = [path.parts for path in work or paths]
         given = len(found.parts) == 1
-        folders = self.names.of_the_class(found.students_parts, work, given=given)
+        folders = self.names.of_the_class(found.students_parts, places, given=given)
         return found if folders is None else replace(found, nobodys=len(found.parts) + folders)
 
     def _came_on_disk(self, found: Found) -> bool:
@@ -158,10 +106,10 @@ class Reader:
             sealed: all of the archive was handed in when the archive was, whatever times stand in it.
         """
         path = _path(member)
-        place = f"{found.place}/{member.filename}"
+        place = f"{found.place}/{readable(member.filename)}"
         if reason := _unwanted(member, path):
             yield Refused(place, reason)
-        elif "__MACOSX" not in path.parts and not path.name.startswith("."):
+        elif not _is_systems(path):
             changed = _time(member)
             inner = replace(
                 found,
@@ -213,11 +161,16 @@ class Reader:
 
 def _on_disk(path: Path, parts: tuple[str, ...], nobodys: int) -> Found:
     time = datetime.fromtimestamp(path.stat().st_mtime).astimezone()
-    return Found(parts, nobodys, len(parts), path, time, time)
+    return Found(tuple(map(readable, parts)), nobodys, len(parts), path, time, time)
 
 
 def _path(member: zipfile.ZipInfo) -> PurePosixPath:
-    return PurePosixPath(member.filename.replace("\\", "/"))
+    return PurePosixPath(readable(member.filename).replace("\\", "/"))
+
+
+def _is_systems(path: PurePosixPath) -> bool:
+    """Whether it was put into the archive by an operating system."""
+    return "__MACOSX" in path.parts or path.name.startswith(".")
 
 
 def _dangerous(members: list[zipfile.ZipInfo]) -> str:

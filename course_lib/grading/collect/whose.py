@@ -61,7 +61,7 @@ class Names:
 
         Args:
             place: the folders it lies in and its name, below what belongs to the class.
-            work: paths of the notebooks and archives in it.
+            work: paths of the notebooks and archives in it, of all files if there are none.
             given: whether the instructor named this very archive.
         """
         *folders, name = place
