@@ -10,9 +10,10 @@ from pathlib import Path
 
 from course_lib.grading.collect.archives import Reader
 from course_lib.grading.collect.found import Found, Refused
+from course_lib.grading.collect.ids import Ids
 from course_lib.grading.collect.roster import Owner, Roster
 from course_lib.grading.collect.taking import take
-from course_lib.grading.collect.whose import Names, student_id
+from course_lib.grading.collect.whose import Names
 
 __all__ = ["Collected", "Roster", "collect"]
 
@@ -46,18 +47,13 @@ def collect(root: Path, lab: str, downloads: Sequence[Path], roster: Roster | No
     with tempfile.TemporaryDirectory() as spool:
         names = Names(lab, roster)
         outcomes, files = _sort(Reader(Path(spool), names), downloads)
+        ids = Ids(root / "submitted", lab)
         students: dict[str, list[Owner]] = defaultdict(list)
-        numbers: dict[str, str] = {}
-        for owner, own in files.items():
-            known = roster.find(owner) if roster else set()
-            if len(known) > 1:
-                why = f"{owner} may be {' or '.join(sorted(known))} on the roster"
-                outcomes += [_left_out(found, why) for found in own]
-            else:
-                students[next(iter(known), "") or _made_up(owner, numbers)].append(owner)
+        for owner, student in _identify(files, roster, ids, outcomes).items():
+            students[student].append(owner)
         for student in sorted(students):
             theirs = {owner: files[owner] for owner in students[student]}
-            outcomes.append(_of_one(root / "submitted" / student / lab, theirs, names))
+            outcomes.append(_of_one(ids, student, theirs, names))
         return outcomes
 
 
@@ -79,16 +75,32 @@ def _left_out(found: Found, why: str) -> Collected:
     return Collected("", [f"{found.place}: left out, {why}"])
 
 
-def _of_one(target: Path, files: dict[Owner, list[Found]], names: Names) -> Collected:
+def _identify(
+    files: dict[Owner, list[Found]], roster: Roster | None, ids: Ids, outcomes: list[Collected]
+) -> dict[Owner, str]:
+    """The owners' ids: from the roster, or made from their names; who may be several people has none."""
+    known = {owner: roster.find(owner) if roster else set() for owner in files}
+    for owner, claimants in known.items():
+        if len(claimants) > 1:
+            why = f"{owner} may be {' or '.join(sorted(claimants))} on the roster"
+            outcomes += [_left_out(found, why) for found in files[owner]]
+    made_up = ids.of(owner for owner, claimants in known.items() if not claimants)
+    return made_up | {owner: min(claimants) for owner, claimants in known.items() if len(claimants) == 1}
+
+
+def _of_one(ids: Ids, student: str, files: dict[Owner, list[Found]], names: Names) -> Collected:
     """Write what one student has handed in, under whatever names of theirs."""
-    result = Collected(target.parent.name)
-    if names.roster and result.student not in names.roster.ids:
+    result = Collected(student)
+    is_known = names.roster is not None and student in names.roster.ids
+    if names.roster and not is_known:
         result.lines.append("is not on the roster")
     for owner, own in files.items():
         result.lines += _strangers(owner, own, names)
     everything = [found for own in files.values() for found in own]
     try:
-        result.taken = take(target, target.name, everything, result.lines)
+        result.taken = take(ids.submitted / student / ids.lab, everything, result.lines)
+        for owner in files if result.taken and not is_known else ():
+            ids.keep(student, owner)
     except (OSError, ValueError) as error:  # one student's trouble is not the others'
         result.lines.append(f"could not be collected: {getattr(error, 'strerror', None) or error}")
         result.failed = True
@@ -101,11 +113,3 @@ def _strangers(owner: Owner, files: list[Found], names: Names) -> Iterator[str]:
     for found, other in pairs[:1]:
         more = f", as did {len(pairs) - 1} more" if len(pairs) > 1 else ""
         yield f"{found.place} bears the name of {other}, but came with {owner}'s files{more}"
-
-
-def _made_up(owner: Owner, numbers: dict[str, str]) -> str:
-    """An id for somebody who is on no roster; people of one name are told apart by the platform's number."""
-    name = student_id(owner)
-    if owner.number and numbers.setdefault(name, owner.number) != owner.number:
-        return f"{name}-{owner.number}"
-    return name

@@ -14,15 +14,17 @@ from course_lib.grading.collect.found import Found
 MAX_NAME = 255  # bytes that file systems take
 
 
-def take(target: Path, lab: str, files: list[Found], lines: list[str]) -> bool:
-    """Write one student's files to the folder `target`; whether anything was written.
+def take(target: Path, files: list[Found], lines: list[str]) -> bool:
+    """Write one student's files; whether anything was written.
 
     Args:
+        target: the folder, called after the lab.
         lines: gets a sentence for all that is not as it should be.
 
     Raises:
         OSError: the folder cannot be written; what was there before stays.
     """
+    notebook = f"{target.name}.ipynb"
     notebooks = [found for found in files if found.is_notebook]
     others = [found for found in files if not found.is_notebook]
     chosen = max(enumerate(notebooks), key=_latest)[1] if notebooks else None
@@ -33,13 +35,13 @@ def take(target: Path, lab: str, files: list[Found], lines: list[str]) -> bool:
             return False
     elif len(notebooks) > 1:
         lines.append(f"handed in {len(notebooks)} notebooks: the latest is taken, {chosen.place}")
-    elif chosen.name != f"{lab}.ipynb":
-        lines.append(f"{chosen.name} is taken for {lab}.ipynb")
+    elif chosen.name != notebook:
+        lines.append(f"{chosen.name} is taken for {notebook}")
     time = chosen.time if chosen else max((found.time for found in others if found.time), default=None)
     if (before := _time_of(target)) and time and time < before:
         lines.append(f"what is there already is later ({before:%d %b %Y %H:%M} UTC) and stays")
         return False
-    contents = {f"{lab}.ipynb": chosen.path.read_bytes()} if chosen else {}
+    contents = {notebook: chosen.path.read_bytes()} if chosen else {}
     contents |= dict(_data(others, lines))
     if time:
         contents[TIMESTAMP] = f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC\n".encode()

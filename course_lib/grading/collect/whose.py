@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from course_lib.grading.collect.roster import Owner, Roster, key, plain
+from course_lib.grading.collect.roster import Owner, Roster, key
 
 # "Ada Lovelace_12345_assignsubmission_file_"
 _MOODLE = re.compile(r"^(?P<name>.+?)_(?P<number>\d+)_assignsubmission_[a-z]+_?$")
@@ -113,9 +113,3 @@ class Names:
     def _says_nothing(self, stem: str) -> bool:
         """Whether a name is the lab's or a word for anything handed in."""
         return bool(_GENERIC.match(stem) or self._lab.match(stem))
-
-
-def student_id(owner: Owner) -> str:
-    """A folder name for somebody who is on no roster: ada-lovelace."""
-    words = re.sub(r"[^\w.@-]+", "-", plain(owner.name).lower()).strip("-._")
-    return words or f"student-{owner.number}"
