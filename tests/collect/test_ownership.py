@@ -68,6 +68,18 @@ def test_what_lies_in_a_students_archive_is_the_students(
         assert f"{ids[0]}: submissions.zip/{MINE}/{inner} bears the name of" in lines(outcomes)
 
 
+@pytest.mark.parametrize("platforms", ["lovelaceada_1_2_", "Ada Lovelace_1_assignsubmission_file_"])
+@pytest.mark.parametrize(
+    "chosen", ["x_3_assignsubmission_file_lab1", "turingalan_3_9_x", "at02_lab1", "at02"]
+)
+def test_what_a_student_calls_a_file_makes_it_nobody_elses(
+    tmp_path: Path, roster: Roster, platforms: str, chosen: str
+) -> None:
+    members: dict[str, bytes | str] = {f"{platforms}{chosen}.ipynb": "ada's"}
+    collect(tmp_path, LAB, [bulk(tmp_path / "submissions.zip", members)], roster)
+    assert submitted(tmp_path) == {"al01": "ada's"}
+
+
 def test_an_unpacked_download_is_as_safe(tmp_path: Path, roster: Roster) -> None:
     folder = tmp_path / "canvas"
     folder.mkdir()

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,18 @@ def test_names_that_cannot_be_encoded_or_printed(tmp_path: Path) -> None:
     lines(outcomes).encode()
     assert submitted(tmp_path) == {"j-rgen": "his"}
     assert [path.name for path in (tmp_path / "submitted" / "j-rgen" / LAB).glob("*.csv")] == ["m�de�.csv"]
+
+
+def test_an_archive_with_a_name_in_no_encoding(tmp_path: Path) -> None:
+    inner = archive(tmp_path / "inner.zip", {"é.csv": "1", "lab1_tiny.ipynb": "ada's"})
+    broken = inner.read_bytes().replace("é".encode(), b"\xff\xfe")
+    whole = tmp_path / "moodle.zip"
+    with zipfile.ZipFile(whole, "w") as packed:
+        packed.writestr(f"{ADA}/mine.zip", broken)
+        packed.writestr("Bob_2_assignsubmission_file_/lab1_tiny.ipynb", "bob's")
+    outcomes = collect(tmp_path, LAB, [whole])
+    assert submitted(tmp_path) == {"bob": "bob's"}
+    assert f"{ADA}/mine.zip: refused, not a readable zip archive ('utf-8' codec" in lines(outcomes)
 
 
 def test_one_students_trouble_is_a_line_and_not_the_others(tmp_path: Path) -> None:

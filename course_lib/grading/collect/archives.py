@@ -25,7 +25,7 @@ MAX_ARCHIVE = 4 * 2**30  # unpacked, of a class
 MAX_FILES = 20_000
 MAX_RATIO = 200  # what text compresses to; zeros compress 1000 times
 MAX_DEPTH = 2  # an archive of students' archives
-MAX_PATH = 4096  # letters
+MAX_PATH = 1024  # letters
 
 
 class Reader:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 
 from course_lib.grading.collect.roster import Owner, Roster, key
 
-# "Ada Lovelace_12345_assignsubmission_file_"
-_MOODLE = re.compile(r"^(?P<name>.+?)_(?P<number>\d+)_assignsubmission_[a-z]+_?$")
-_MOODLE_FLAT = re.compile(r"^(?P<name>.+?)_(?P<number>\d+)_assignsubmission_[a-z]+_.+$")
+# Both platforms write a name without underscores first and what the student chose last: whatever that is, a
+# name of one platform does not look like one of the other.
+# "Ada Lovelace_12345_assignsubmission_file_", and with a file's name behind it
+_MOODLE = re.compile(r"^(?P<name>[^_]+)_(?P<number>\d+)_assignsubmission_[a-z]+(_|$)")
 # "lovelaceada_LATE_123_456_lab1-2.ipynb"
 _CANVAS = re.compile(r"^(?P<name>[^_]+)_(?:LATE_)?(?P<number>\d+)_\d+_.+$", re.I)
 _GENERIC = re.compile(
@@ -44,9 +46,9 @@ class Names:
             is_file: no archive: then its own name must be one that says whose it is.
         """
         folders = names[:-1] if is_file else names
-        found = [*map(self._in_folder, folders), *map(self._by_pattern, names[len(folders) :])]
-        sure = [self._in_folder(name) for name in names[:on_disk] if self._is_somebody(name)]
-        owners = next(filter(None, [*sure, *found]), [])
+        sure = map(self._in_folder, filter(self._is_somebody, names[:on_disk]))
+        found = chain(map(self._in_folder, folders), map(self._by_pattern, names[len(folders) :]))
+        owners: list[Owner] = next(filter(None, chain(sure, found)), [])
         return next((owner for owner in owners if self._ids(owner)), owners[0] if owners else None)
 
     def stranger(self, owner: Owner, names: Sequence[str]) -> Owner | None:
@@ -93,18 +95,20 @@ class Names:
 
     def _in_folder(self, name: str) -> list[Owner]:
         """Whom the name of a folder or an archive may mean: it may be nothing but the student's name."""
+        if platforms := self._by_platform(name):
+            return [platforms]
         stem = re.sub(r"\.zip$", "", name[:_LONGEST], flags=re.I)
         return [*self._by_pattern(name), *([] if self._says_nothing(stem) else [Owner(stem)])]
 
     def _by_pattern(self, name: str) -> list[Owner]:
-        platforms = self._by_platform(name)
+        if platforms := self._by_platform(name):
+            return [platforms]
         match = self._of_the_lab.match(name[:_LONGEST])
-        own = Owner(match["name"]) if match and not self._says_nothing(match["name"]) else None
-        return [owner for owner in (platforms, own) if owner]
+        return [Owner(match["name"])] if match and not self._says_nothing(match["name"]) else []
 
     def _by_platform(self, name: str) -> Owner | None:
         name = name[:_LONGEST]
-        if match := _MOODLE.match(name) or _MOODLE_FLAT.match(name):
+        if match := _MOODLE.match(name):
             return Owner(match["name"], match["number"])
         if (match := _CANVAS.match(name)) and not self._says_nothing(match["name"]):
             return Owner(match["name"], match["number"], last_first=True)
