@@ -27,9 +27,9 @@ def collect_downloads(root: Path, lab: str, downloads: Sequence[Path], roster: P
             print(f"{outcome.student}: {line}" if outcome.student else line)
     taken = [outcome.student for outcome in outcomes if outcome.taken]
     print(f"{len(taken)} submissions of {lab} collected into submitted/")
-    if known and (absent := sorted(set(known.ids.values()) - _present(root, lab))):
+    if known and (absent := sorted(known.ids - _present(root, lab))):
         print(f"{len(absent)} on the roster have handed in nothing: {', '.join(absent)}")
-    return int(any(not outcome.student for outcome in outcomes))
+    return int(any(outcome.failed or not outcome.student for outcome in outcomes))
 
 
 def _present(root: Path, lab: str) -> set[str]:

@@ -7,30 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from downloads import EARLY, LAB, LATE, archive, lines, submitted
 from tiny_lab import make_clone
 
 from course_lib.cli import main
 from course_lib.cli.sync import sync
-from course_lib.grading.collect import Collected, Roster, collect
-
-LAB = "lab1_tiny"
-EARLY, LATE = (2025, 3, 1, 12, 0, 0), (2025, 3, 4, 18, 30, 0)
-
-
-def archive(path: Path, members: dict[str, str], time: tuple[int, int, int, int, int, int] = EARLY) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
-        for name, text in members.items():
-            packed.writestr(zipfile.ZipInfo(name, time), text, zipfile.ZIP_DEFLATED)
-    return path
-
-
-def submitted(root: Path) -> dict[str, str]:
-    """Student -> what is in their notebook."""
-    return {path.parent.parent.name: path.read_text() for path in root.glob(f"submitted/*/{LAB}/{LAB}.ipynb")}
-
-
-def lines(outcomes: list[Collected]) -> str:
-    return "\n".join(f"{outcome.student}: {line}" for outcome in outcomes for line in outcome.lines)
+from course_lib.grading.collect import Roster, collect
 
 
 def test_moodle(tmp_path: Path) -> None:
@@ -92,7 +74,7 @@ def test_own_archives_folders_and_loose_files(tmp_path: Path) -> None:
 
 
 def test_the_latest_of_several_is_taken_and_it_says_so(tmp_path: Path) -> None:
-    roster = Roster({"eve": "eve"})
+    roster = Roster({"eve": {"eve"}})
     second = archive(tmp_path / "second.zip", {"eve/lab1_tiny.ipynb": "new"}, LATE)
     first = archive(tmp_path / "first.zip", {"eve/lab1_tiny.ipynb": "old"}, EARLY)
     outcomes = collect(tmp_path, LAB, [second, first], roster)
@@ -203,3 +185,5 @@ def test_the_command(
     roster.write_text("name\nAda\n")
     assert main(arguments) == 2
     assert "needs an `id`" in capsys.readouterr().err
+    assert main([*arguments[:-1], str(tmp_path / "forgotten.csv")]) == 2
+    assert "forgotten.csv cannot be read: No such file or directory" in capsys.readouterr().err

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
-from course_lib.grading.collect.archives import Found, Refused, files_in
-from course_lib.grading.collect.whose import Owner, Roster, owners_of, student_id
+from course_lib.grading.collect.archives import Reader
+from course_lib.grading.collect.found import Found, Refused
+from course_lib.grading.collect.ids import Ids
+from course_lib.grading.collect.roster import Owner, Roster
+from course_lib.grading.collect.taking import take
+from course_lib.grading.collect.whose import Names
 
 __all__ = ["Collected", "Roster", "collect"]
-
-MAX_OTHER = 50 * 2**20
 
 
 @dataclass
 class Collected:
-    """What was done with one student's files, or with a file of nobody's (`student` is "" then)."""
+    """What was done with one student's files, or with a file of nobody's (`student` is "" then).
+
+    Attributes:
+        taken: something was written.
+        failed: something should have been written, and could not be.
+    """
 
     student: str
     lines: list[str] = field(default_factory=list)
     taken: bool = False
+    failed: bool = False
 
 
 def collect(root: Path, lab: str, downloads: Sequence[Path], roster: Roster | None = None) -> list[Collected]:
@@ -40,109 +45,71 @@ def collect(root: Path, lab: str, downloads: Sequence[Path], roster: Roster | No
         roster: to find ids; without one, ids are made from the names.
     """
     with tempfile.TemporaryDirectory() as spool:
-        return _collect(root, lab, downloads, roster, Path(spool))
+        names = Names(lab, roster)
+        outcomes, files = _sort(Reader(Path(spool), names), downloads)
+        ids = Ids(root / "submitted", lab)
+        students: dict[str, list[Owner]] = defaultdict(list)
+        for owner, student in _identify(files, roster, ids, outcomes).items():
+            students[student].append(owner)
+        for student in sorted(students):
+            theirs = {owner: files[owner] for owner in students[student]}
+            outcomes.append(_of_one(ids, student, theirs, names))
+        return outcomes
 
 
-def _collect(
-    root: Path, lab: str, downloads: Sequence[Path], roster: Roster | None, spool: Path
-) -> list[Collected]:
-    outcomes: list[Collected] = []
-    files: dict[str, list[Found]] = defaultdict(list)
-    numbers: dict[str, str] = {}
-    for download in downloads:
-        for found in files_in(download, spool):
-            if isinstance(found, Refused):
-                outcomes.append(Collected("", [f"{found.place}: refused, {found.why}"]))
-                continue
-            owners = owners_of(found, lab)
-            if not owners:
-                why = "it is not clear whose it is: name it <student>_<lab>.ipynb"
-                outcomes.append(Collected("", [f"{found.place}: left out, {why}"]))
-                continue
-            files[_identify(owners, roster, numbers)].append(found)
-    for student in sorted(files):
-        own = Collected(student)
-        if roster and student not in roster.ids.values():
-            own.lines.append("is not on the roster")
-        own.taken = _take(root / "submitted" / student / lab, lab, files[student], own.lines)
-        outcomes.append(own)
-    return outcomes
+def _sort(reader: Reader, downloads: Sequence[Path]) -> tuple[list[Collected], dict[Owner, list[Found]]]:
+    """What is nobody's or was refused, and the files of each owner."""
+    nobodys: list[Collected] = []
+    files: dict[Owner, list[Found]] = defaultdict(list)
+    for found in (found for download in downloads for found in reader.files_in(download)):
+        if isinstance(found, Refused):
+            nobodys.append(Collected("", [f"{found.place}: refused, {found.why}"]))
+        elif owner := found.owner(reader.names):
+            files[owner].append(found)
+        else:
+            nobodys.append(_left_out(found, "it is not clear whose it is: name it <student>_<lab>.ipynb"))
+    return nobodys, files
 
 
-def _identify(owners: list[Owner], roster: Roster | None, numbers: dict[str, str]) -> str:
-    """The student's id; two people of one name are told apart by the platform's number."""
-    for owner in owners if roster else []:
-        if roster and (known := roster.find(owner)):
-            return known
-    owner = owners[0]
-    name = student_id(owner)
-    if owner.number and numbers.setdefault(name, owner.number) != owner.number:
-        return f"{name}-{owner.number}"
-    return name
+def _left_out(found: Found, why: str) -> Collected:
+    return Collected("", [f"{found.place}: left out, {why}"])
 
 
-def _take(target: Path, lab: str, files: list[Found], lines: list[str]) -> bool:
-    """Write one student's files; whether anything was written."""
-    notebooks = [found for found in files if found.name.lower().endswith(".ipynb")]
-    others = [found for found in files if found not in notebooks]
-    chosen = max(enumerate(notebooks), key=_latest)[1] if notebooks else None
-    if chosen is None:
-        lines.append(f"handed in no notebook, only {', '.join(found.name for found in others[:5])}")
-    elif len(notebooks) > 1:
-        lines.append(f"handed in {len(notebooks)} notebooks: the latest is taken, {chosen.place}")
-    elif chosen.name != f"{lab}.ipynb":
-        lines.append(f"{chosen.name} is taken for {lab}.ipynb")
-    time = chosen.time if chosen else max((found.time for found in others if found.time), default=None)
-    if (before := _time_of(target)) and time and time < before:
-        lines.append(f"what is there already is later ({before:%d %b %Y %H:%M} UTC) and stays")
-        return False
-    contents = {f"{lab}.ipynb": chosen.path.read_bytes()} if chosen else {}
-    contents |= dict(_data(others, lines))
-    if time:
-        contents["timestamp.txt"] = f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC\n".encode()
-    _replace(target, contents)
-    return True
+def _identify(
+    files: dict[Owner, list[Found]], roster: Roster | None, ids: Ids, outcomes: list[Collected]
+) -> dict[Owner, str]:
+    """The owners' ids: from the roster, or made from their names; who may be several people has none."""
+    known = {owner: roster.find(owner) if roster else set() for owner in files}
+    for owner, claimants in known.items():
+        if len(claimants) > 1:
+            why = f"{owner} may be {' or '.join(sorted(claimants))} on the roster"
+            outcomes += [_left_out(found, why) for found in files[owner]]
+    made_up = ids.of(owner for owner, claimants in known.items() if not claimants)
+    return made_up | {owner: min(claimants) for owner, claimants in known.items() if len(claimants) == 1}
 
 
-def _latest(numbered: tuple[int, Found]) -> tuple[float, int]:
-    number, found = numbered
-    return (found.time.timestamp() if found.time else 0.0, number)
-
-
-def _data(others: list[Found], lines: list[str]) -> Iterator[tuple[str, bytes]]:
-    """The other files, under their own names, as far as there is room."""
-    total = 0
-    for found in others:
-        contents = found.path.read_bytes()
-        if found.name == "timestamp.txt" or found.name.startswith("."):
-            continue
-        if total + len(contents) > MAX_OTHER:
-            lines.append(
-                f"{found.name} is left out: more than {MAX_OTHER // 2**20} MB came with the notebook"
-            )
-            continue
-        total += len(contents)
-        yield found.name, contents
-
-
-def _time_of(target: Path) -> datetime | None:
-    """When what stands in submitted/ was handed in."""
+def _of_one(ids: Ids, student: str, files: dict[Owner, list[Found]], names: Names) -> Collected:
+    """Write what one student has handed in, under whatever names of theirs."""
+    result = Collected(student)
+    is_known = names.roster is not None and student in names.roster.ids
+    if names.roster and not is_known:
+        result.lines.append("is not on the roster")
+    for owner, own in files.items():
+        result.lines += _strangers(owner, own, names)
+    everything = [found for own in files.values() for found in own]
     try:
-        text = (target / "timestamp.txt").read_text(encoding="utf-8").strip().removesuffix(" UTC")
-        time = datetime.fromisoformat(text)
-    except (OSError, ValueError):
-        return None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time
+        result.taken = take(ids.submitted / student / ids.lab, everything, result.lines)
+        for owner in files if result.taken and not is_known else ():
+            ids.keep(student, owner)
+    except (OSError, ValueError) as error:  # one student's trouble is not the others'
+        result.lines.append(f"could not be collected: {getattr(error, 'strerror', None) or error}")
+        result.failed = True
+    return result
 
 
-def _replace(target: Path, contents: dict[str, bytes]) -> None:
-    """Write the folder beside its place, then move it there: it is never seen half written."""
-    new = target.with_name(f".{target.name}.{os.getpid()}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    for name, data in contents.items():
-        (new / name).write_bytes(data)
-    if target.is_symlink():
-        target.unlink()
-    shutil.rmtree(target, ignore_errors=True)
-    new.rename(target)
+def _strangers(owner: Owner, files: list[Found], names: Names) -> Iterator[str]:
+    """A line for what a student handed in under somebody else's name: it counts for who handed it in."""
+    pairs = [(found, other) for found in files if (other := names.stranger(owner, found.students_parts))]
+    for found, other in pairs[:1]:
+        more = f", as did {len(pairs) - 1} more" if len(pairs) > 1 else ""
+        yield f"{found.place} bears the name of {other}, but came with {owner}'s files{more}"
