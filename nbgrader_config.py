@@ -30,6 +30,16 @@ c.ClearSolutions.text_stub = "*Your answer here.*"
 
 # A deleted test is put back; what goes wrong in one cell costs that cell's points alone.
 c.OverwriteCells.add_missing_cells = True
+# Formgrader shows autograded/ as it is, on the origin on which Jupyter runs: nothing in there may be active.
+# The first list's notebook lies there while it is executed; ExecuteLab does the same with the outcome.
+c.Autograde.sanitize_preprocessors = [
+    "nbgrader.preprocessors.ClearOutput",
+    "nbgrader.preprocessors.DeduplicateIds",
+    "nbgrader.preprocessors.OverwriteKernelspec",
+    "nbgrader.preprocessors.OverwriteCells",
+    "nbgrader.preprocessors.CheckCellMetadata",
+    "course_lib.grading.harmless.Harmless",
+]
 c.Autograde.autograde_preprocessors = [
     "course_lib.grading.execute.ExecuteLab",
     "nbgrader.preprocessors.IgnorePattern",

@@ -1,6 +1,6 @@
 """A class of 200 for lab 1: graded, killed half-way, resumed, and compared with an uninterrupted run.
 
-    python benchmarks/class_of_200.py [--students 200] [--jobs 2]
+    python benchmarks/class_of_200.py [--students 200] [--jobs 2] [--note "tests ran beside it"]
 
 Every student has a mixture of right, wrong, blank and crashing answers, each written a little differently.
 Memory is that of the command and all its workers and kernels together (pages that they share counted once),
@@ -157,6 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--students", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--note", default="the machine was otherwise idle", help="what else was running")
     options = parser.parse_args()
     prepare_jupyter()  # nbgrader finds alembic even where the environment is not activated
     with tempfile.TemporaryDirectory() as folder:
@@ -180,7 +181,7 @@ def main() -> None:
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
     text = f"""# A class of {options.students} for lab 1
 
-{options.jobs} worker processes; {machine}.
+{options.jobs} worker processes; {machine}; {options.note}.
 
 | | |
 |---|---|

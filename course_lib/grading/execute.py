@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbclient.exceptions import CellExecutionComplete, CellTimeoutError, DeadKernelError
 from nbformat.v4 import new_output
 from nbgrader.preprocessors import Execute
 from nbgrader.utils import is_grade
@@ -22,6 +22,7 @@ from traitlets import Bool, Unicode, default
 from course_lib.exercises import names
 from course_lib.grading import mask
 from course_lib.grading.check import CheckFailed, Passed
+from course_lib.grading.harmless import known_outputs, make_harmless
 from course_lib.grading.jail import Jail, JailedKernelManager, Limits
 from course_lib.grading.ladder import Verdict
 from course_lib.grading.referee.server import Referee, Ruling
@@ -48,6 +49,8 @@ class ExecuteLab(Execute):
     - A cell that runs too long is interrupted, says so, and the next cells still run.
     - A kernel that dies, or cannot be interrupted, costs the cells from there on, each with a line that says
       why; nbgrader alone would lose the whole submission.
+    - What the kernel wrote is kept in known forms only, none of which runs in a browser; a forged message
+      leaves a notebook that is valid.
     - Beside the graded notebook, verdicts.json keeps each verdict: item, rung, misconception, credit, notes.
     """
 
@@ -87,7 +90,7 @@ class ExecuteLab(Execute):
             self.referee = stack.enter_context(Referee(self.seed, self.device))
             nb, resources = super().preprocess(nb, resources, km)
         self._record(resources)
-        return nb, resources
+        return make_harmless(nb), resources
 
     def _item(self, cell: Any) -> str:
         """The exercise that a graded cell checks; "" for a cell that tests on its own, where that is allowed.
@@ -148,6 +151,16 @@ class ExecuteLab(Execute):
         if item:
             self._rule(cell, self.referee.close())
         return cell, resources
+
+    def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
+        """nbclient's; but a message that is not of its form is dropped, and the grading goes on."""
+        try:
+            return super().process_message(msg, cell, cell_index)
+        except CellExecutionComplete:
+            raise
+        except Exception as error:
+            self.log.warning("The kernel sent a message that is none: %s", error)
+            return None
 
     async def _async_poll_kernel_alive(self) -> None:
         """nbclient leaves this running when a cell ends by an exception; it then finds no kernel to ask."""
@@ -234,21 +247,10 @@ def _outputs(item: str, verdict: Verdict, points: float) -> list[Any]:
 
 def _settle(cell: Any) -> None:
     """Keep one error, the one that says most; in a graded cell no stderr, and a bounded amount of text."""
-    cell.outputs = [output for output in cell.outputs if _is_well_formed(output)]
+    cell.outputs = known_outputs(cell.outputs)
     if any(output.get("ename") == "TooSlow" for output in cell.outputs):
         cell.outputs = [output for output in cell.outputs if output.get("ename") != "KeyboardInterrupt"]
     for output in cell.outputs:
         if is_grade(cell) and output.output_type == "stream":
             output["name"] = "stdout"
             output["text"] = output["text"][-MAX_PRINTED:]
-
-
-def _is_well_formed(output: Any) -> bool:
-    """Whether an output has the types that its kind must have: nbclient passes on what the kernel says."""
-    texts = {"stream": ("name", "text"), "error": ("ename", "evalue")}.get(output.output_type, ())
-    if not all(isinstance(output.get(name), str) for name in texts):
-        return False
-    if output.output_type == "error":
-        lines = output.get("traceback")
-        return isinstance(lines, list) and all(isinstance(line, str) for line in lines)
-    return output.output_type == "stream" or isinstance(output.get("data"), dict)

@@ -70,6 +70,13 @@ def test_what_does_not_parse_is_passed_over() -> None:
     assert similar_pairs({"loss": {"ann": "def loss(:", "bob": "def loss(:", "cleo": ""}}, {}) == []
 
 
+def test_a_sum_or_number_without_end_is_no_end_of_the_report() -> None:
+    for number in ("+".join(["1"] * 1500), "+".join(["1"] * 100_000), "0x" + "f" * 10_000):
+        endless = LONG.replace("total = 0", f"total = {number}")
+        pairs = similar_pairs({"loss": {**OTHERS, "ann": LONG, "bob": renamed(LONG), "cleo": endless}}, {})
+        assert ("ann", "bob") in [pair.students for pair in pairs]
+
+
 @pytest.mark.parametrize("lab", [path.stem for path in labs(ROOT)])
 def test_a_labs_own_solution_and_its_sample_in_another_style_are_not_alike(lab: str) -> None:
     cells = read(ROOT / "solutions" / lab / f"{lab}.ipynb").cells

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -214,14 +214,13 @@ def program() -> str:
     return shutil.which("bwrap") or "bwrap"
 
 
-def specification(order: Order, hello: int, sockets: Iterable[int] | None = None) -> str:
+def specification(order: Order, hello: int) -> str:
     """What inside/kernel.py is told, with the descriptors as they are numbered in there."""
-    numbers = sockets or (sock.fileno() for sock in order.sockets.values())
     return json.dumps(
         {
             "limits": order.jail.resources(),
             "output": order.jail.limits.output_bytes // 8,
-            "sockets": dict(zip(order.sockets, numbers, strict=True)),
+            "sockets": {port: sock.fileno() for port, sock in order.sockets.items()},
             "hello": hello,
         }
     )

@@ -130,8 +130,8 @@ def _cell(raw: Any, number: int) -> Any:
     if isinstance(own, dict) and isinstance(own.get("grade_id"), str):
         scalars = {key: value for key, value in own.items() if isinstance(value, str | bool | int | float)}
         cell.metadata["nbgrader"] = scalars
-    if kind == "markdown" and _valid_attachments(raw.get("attachments")):
-        cell["attachments"] = raw["attachments"]
+    if kind == "markdown" and (attachments := _attachments(raw.get("attachments"))):
+        cell["attachments"] = attachments
     return cell
 
 
@@ -141,8 +141,11 @@ def _text(source: object) -> str:
     return text.encode("utf-8", errors="replace").decode("utf-8")  # a lone surrogate could not be written
 
 
-def _valid_attachments(attachments: object) -> bool:
-    return isinstance(attachments, dict) and all(
-        isinstance(bundle, dict) and all(isinstance(data, str) for data in bundle.values())
-        for bundle in attachments.values()
-    )
+def _attachments(attachments: object) -> dict[str, dict[str, str]]:
+    """Name -> kind -> data; a drawing's data may be a list of lines, as a cell's text."""
+    bundles = attachments.items() if isinstance(attachments, dict) else ()
+    return {
+        name: {kind: _text(data) for kind, data in bundle.items()}
+        for name, bundle in bundles
+        if isinstance(bundle, dict)
+    }

@@ -85,19 +85,26 @@ def _bound(tree: ast.AST) -> set[str]:
     return names | {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
 
 
-def _nodes(node: ast.AST, bound: set[str]) -> Iterator[str]:
+def _nodes(tree: ast.AST, bound: set[str]) -> Iterator[str]:
     """The program's nodes in the order of reading, each as a word."""
-    if isinstance(node, ast.Import | ast.ImportFrom | ast.Load | ast.Store | ast.arguments):
-        return
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-        return  # a docstring
-    yield _word(node, bound)
+    waiting = [tree]  # no recursion: `1 + 1 + ...` is as deep as it is long
+    while waiting:
+        node = waiting.pop()
+        if not _says_nothing(node):
+            yield _word(node, bound)
+            waiting += reversed(list(_children(node)))
+
+
+def _says_nothing(node: ast.AST) -> bool:
+    docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return docstring or isinstance(node, ast.Import | ast.ImportFrom | ast.Load | ast.Store | ast.arguments)
+
+
+def _children(node: ast.AST) -> Iterator[ast.AST]:
     for name, value in ast.iter_fields(node):
-        if name in ("annotation", "returns", "type_comment", "decorator_list"):
-            continue
-        for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST):
-                yield from _nodes(child, bound)
+        if name not in ("annotation", "returns", "type_comment", "decorator_list"):
+            children = value if isinstance(value, list) else [value]
+            yield from (child for child in children if isinstance(child, ast.AST))
 
 
 def _word(node: ast.AST, bound: set[str]) -> str:
@@ -107,5 +114,6 @@ def _word(node: ast.AST, bound: set[str]) -> str:
     if isinstance(node, ast.Attribute):
         return f".{node.attr}"
     if isinstance(node, ast.Constant):
-        return kind if isinstance(node.value, str) else repr(node.value)
+        value = node.value  # Python refuses to write out a number of thousands of digits
+        return kind if isinstance(value, str) else f"{type(value).__name__} {hash(value)}"
     return f"{node.arg}=" if isinstance(node, ast.keyword) else kind

@@ -357,3 +357,26 @@ def test_answers_that_earn_a_part(tmp_path: Path) -> None:
     assert quarter.score == POINTS / 4
     assert "not finite: you return inf for long vectors" in quarter.text
     assert "SECRET" not in notebook.cells[-1].outputs[0].text
+
+
+def test_messages_that_a_kernel_forges_change_no_verdict_and_leave_a_valid_notebook(tmp_path: Path) -> None:
+    detached = RIGHT[ITEM].replace(".mean()", ".mean().detach()")
+    shows = (
+        'from IPython.display import display\nshow = {"raw": True, "display_id": "mine"}\n'
+        + detached.replace("    difference", '    display({"text/plain": "1"}, **show)\n    difference', 1)
+    )
+    forged = """
+        display({"text/plain": "8.0", "x/y": {"a": [1]}}, update=True, **show)
+        kernel = get_ipython().kernel
+        send = lambda kind, **content: kernel.session.send(
+            kernel.iopub_socket, kind, content, parent=kernel.get_parent("shell")
+        )
+        send("execute_input", code="", execution_count="<script>1</script>")
+        send("stream", name="<script>1</script>", text="forged")
+        send("display_data", data={"text/html": {"a": 1}, "text/plain": ["a", 1]}, metadata=[1], transient={})
+    """
+    notebook = execute([shows, graded_cell(ITEM), dedent(forged)], tmp_path)
+    assert [each.score for each in results(notebook)] == [POINTS / 2]
+    nbformat.validate(notebook)
+    assert "forged" in notebook.cells[-1].outputs[0].text
+    assert "script" not in json.dumps([cell for cell in notebook.cells if cell.pop("source")])
