@@ -61,6 +61,7 @@ def test_an_outdated_record_is_not_done_and_forgets_nothing(tmp_path: Path) -> N
     records.write(result(), "print", 600)
     records.outdate("anna")
     assert not records.is_done("anna", "print", 600)
+    assert not records.is_done("anna", "", 600), "nor if its files cannot be read"
     assert records.find("anna") == result()
     assert records.bases("anna") == {"double": "why"}
     records.write(replace(result(), status=FAILED, items=[Item("double", None, 5)]), "print", 600)

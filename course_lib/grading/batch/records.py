@@ -71,7 +71,8 @@ class Records:
     def is_done(self, student: str, fingerprint: str, seconds: int) -> bool:
         """Whether it was graded from these ingredients, and more time (`seconds`) would change nothing."""
         values = self._read(student)
-        if not values or values["fingerprint"] != fingerprint or values["result"]["status"] == FAILED:
+        same = bool(values) and bool(fingerprint) and values["fingerprint"] == fingerprint
+        if not same or values["result"]["status"] == FAILED:
             return False
         too_slow = any(item["error"] == "TooSlow" for item in values["result"]["items"])
         return not too_slow or values["seconds"] >= seconds
