@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from nbformat import from_dict
 from nbformat.v4 import new_output
 from nbgrader.preprocessors import NbGraderPreprocessor
 
@@ -39,10 +40,10 @@ def make_harmless(notebook: Any) -> Any:
     Code stays, Markdown stays where its page is harmless (see `text`). Of outputs stay text, errors, PNG and
     JPEG, and HTML if it is harmless (see `page`); of metadata what grading needs.
     """
-    notebook.metadata = type(notebook)(_labels(notebook.metadata))
+    notebook.metadata = from_dict(_labels(notebook.metadata))
     taken = frozenset(_ids_of_fields(notebook.cells))
     for cell in notebook.cells:
-        cell.metadata = type(notebook)(_cell_metadata(cell.metadata))
+        cell.metadata = from_dict(_cell_metadata(cell.metadata))
         if cell.cell_type == "code":
             cell.execution_count = _whole(cell.get("execution_count"))
             cell.outputs = known_outputs(cell.get("outputs", []), taken)

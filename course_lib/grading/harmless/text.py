@@ -45,10 +45,8 @@ Attachments = dict[str, dict[str, str]]
 
 def harmless_text(source: str, attachments: Attachments, taken: frozenset[str] = frozenset()) -> str:
     """The source of a Markdown cell to keep. Doing it twice changes nothing."""
-    if _IS_PLAIN.fullmatch(source):
-        return source
     if len(source) > MAX_LENGTH or len(_OPENED.findall(source)) > MAX_OPENED:
-        return as_it_stands(source)
+        return source if _IS_PLAIN.fullmatch(source) else as_it_stands(source)
     if _is_harmless(source, attachments, taken):
         return source
     for tags in (True, False):
