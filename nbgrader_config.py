@@ -21,8 +21,10 @@ c = get_config()  # noqa: F821 (nbgrader defines it)
 c.CourseDirectory.course_id = "ssl-vision-course"
 c.CourseDirectory.source_directory = "solutions"
 c.CourseDirectory.release_directory = "assignments"
-# Text sources hold the solutions: they never reach a release. verdicts.json is the grader's own record.
-c.CourseDirectory.ignore = [".ipynb_checkpoints", "__pycache__", "*.pyc", "*.py", "feedback", "verdicts.json"]
+# Text sources hold the solutions: they never reach a release. Formgrader would run settings (*_config.*) that
+# a student handed in. verdicts.json is the grader's own record.
+_SOURCES = ["*.py", "*.pyc", "__pycache__", ".ipynb_checkpoints"]
+c.CourseDirectory.ignore = [*_SOURCES, "*_config.json", "feedback", "verdicts.json"]
 
 # A blank lab fails with NotImplementedError and nothing else.
 c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}

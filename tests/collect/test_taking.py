@@ -30,6 +30,19 @@ def test_a_notebook_is_not_replaced_by_none(tmp_path: Path) -> None:
     assert not any(outcome.taken for outcome in outcomes)
 
 
+def test_settings_that_jupyter_would_run_are_left_out(tmp_path: Path) -> None:
+    names = ("lab1_tiny.ipynb", "nbgrader_config.py", "Jupyter_Server_Config.json", "config.py", "points.csv")
+    outcomes = collect(tmp_path, LAB, [moodle(tmp_path / "moodle.zip", dict.fromkeys(names, "1"))])
+    folder = tmp_path / "submitted" / "ada" / LAB
+    assert {path.name for path in folder.iterdir()} == {
+        "lab1_tiny.ipynb",
+        "config.py",
+        "points.csv",
+        "timestamp.txt",
+    }
+    assert "ada: nbgrader_config.py is left out: Jupyter would run it as settings" in lines(outcomes)
+
+
 def test_a_long_name_is_shortened_and_stops_nobody(tmp_path: Path) -> None:
     long = {"é" * 300 + ".csv": "1", "x" * 300: "2", "lab1_tiny.ipynb": "ada's", "y" * 5000: "3"}
     bob = archive(tmp_path / "bob.zip", {"lab1_tiny.ipynb": "bob's"})

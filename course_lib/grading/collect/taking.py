@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from course_lib.grading.batch.intake import MAX_OTHER_BYTES, TIMESTAMP
 from course_lib.grading.collect.found import Found
 
 MAX_NAME = 255  # bytes that file systems take
+# Formgrader runs the settings of any folder that it is sent to: no student's may lie in one.
+_SETTINGS = re.compile(r"(nbgrader|jupyter|ipython)\w*_config\.(py|json)", re.I)
 
 
 def take(target: Path, files: list[Found], lines: list[str]) -> bool:
@@ -61,6 +64,9 @@ def _data(others: list[Found], lines: list[str]) -> Iterator[tuple[str, bytes]]:
     total = 0
     for found in others:
         if found.name == TIMESTAMP or found.name.startswith("."):
+            continue
+        if _SETTINGS.fullmatch(found.name):
+            lines.append(f"{found.name} is left out: Jupyter would run it as settings")
             continue
         contents = found.path.read_bytes()
         if total + len(contents) > MAX_OTHER_BYTES:
