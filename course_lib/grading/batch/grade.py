@@ -198,11 +198,11 @@ def _environment(settings: Settings) -> None:
     """Set for every lab anew: a worker of a cluster lives on, and meets labs with other settings."""
     given = _given()
     os.environ["COURSE_STATIC"] = "1"
-    for name, own in (
-        ("CUDA_VISIBLE_DEVICES", "" if settings.device == "cpu" else None),
-        ("COURSE_UNSAFE", "1" if settings.unsafe else None),
-    ):
-        value = given[name] if own is None else own
+    wanted = {
+        "CUDA_VISIBLE_DEVICES": "" if settings.device == "cpu" else given["CUDA_VISIBLE_DEVICES"],
+        "COURSE_UNSAFE": "1" if settings.unsafe else given["COURSE_UNSAFE"],
+    }
+    for name, value in wanted.items():
         if value is None:
             os.environ.pop(name, None)
         else:

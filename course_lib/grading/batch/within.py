@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from time import monotonic
 from typing import Any
 
+import torch
 from nbformat.v4 import new_output
 from traitlets import Integer
 
@@ -27,8 +27,8 @@ class ExecuteWithin(ExecuteLab):
 
     def limits(self) -> Limits:
         """Enough for the notebook's own limit, which is told in better words, to come first."""
-        threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
-        return Limits(cpu_seconds=self.total * (threads + 1), wall_seconds=self.total + 600)
+        threads = torch.get_num_threads() + 1  # the kernel's own is another
+        return Limits(cpu_seconds=self.total * threads, wall_seconds=self.total + 600)
 
     def preprocess(self, nb: Any, resources: Any = None, km: Any = None) -> Any:
         self.end = 0.0

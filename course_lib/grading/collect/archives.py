@@ -58,7 +58,8 @@ class Reader:
             yield Refused(readable(str(path)), "there is no such file")
 
     def _with_inner(self, found: Found, depth: int) -> Iterator[Found | Refused]:
-        """
+        """A file, or what is in it if it is an archive.
+
         Args:
             depth: how many archives it lies in.
         """
@@ -101,7 +102,8 @@ class Reader:
     def _member(
         self, found: Found, archive: zipfile.ZipFile, member: zipfile.ZipInfo, depth: int, sealed: bool
     ) -> Iterator[Found | Refused]:
-        """
+        """A member of an archive, unpacked, or why it is not taken.
+
         Args:
             sealed: all of the archive was handed in when the archive was, whatever times stand in it.
         """

@@ -102,7 +102,7 @@ class _Working:
         for cell in copies:
             if cell is not chosen:
                 cell.metadata.pop("nbgrader", None)
-        # A copy of the empty cell could still undo an answer with its `raise NotImplementedError`.
+        # A copy of the cell as it was handed out, run below the answer, would undo it.
         idle = [cell for cell in copies if cell is not chosen and (cell not in own or is_written(original))]
         self.cells = [cell for cell in self.cells if not any(cell is each for each in idle)]
         self.remarks.append(f"The cell `{name}` was there {len(copies)} times: {how}.")
