@@ -6,10 +6,10 @@ Grading leaves submitted/, autograded/, feedback/ and gradebook.db here; git ign
 import os
 import sys
 
-from course_lib.cli.project import prepare_jupyter
+from course_tools.build.project import prepare_jupyter
 
 prepare_jupyter()  # nbgrader finds its programs even where the environment is not activated
-from course_lib.grading.jail import missing, unsafe  # noqa: E402
+from course_tools.grading.jail import missing, unsafe  # noqa: E402
 
 # ExecuteLab grades in a jail. `nbgrader validate` knows no other setting for where its kernels run; the
 # Validate button in JupyterLab, pressed on one's own work, keeps to ordinary ones.
@@ -40,10 +40,10 @@ c.Autograde.sanitize_preprocessors = [
     "nbgrader.preprocessors.OverwriteKernelspec",
     "nbgrader.preprocessors.OverwriteCells",
     "nbgrader.preprocessors.CheckCellMetadata",
-    "course_lib.grading.harmless.Harmless",
+    "course_tools.grading.harmless.Harmless",
 ]
 c.Autograde.autograde_preprocessors = [
-    "course_lib.grading.execute.ExecuteLab",
+    "course_tools.grading.execute.ExecuteLab",
     "nbgrader.preprocessors.IgnorePattern",
     "nbconvert.preprocessors.ClearMetadataPreprocessor",
     "nbgrader.preprocessors.LimitOutput",
@@ -60,7 +60,7 @@ c.LimitOutput.max_lines = 200
 
 # A student's page shows no hidden test.
 c.GenerateFeedback.preprocessors = [
-    "course_lib.grading.report.feedback.StudentView",
+    "course_tools.grading.report.feedback.StudentView",
     "nbgrader.preprocessors.GetGrades",
     "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
 ]

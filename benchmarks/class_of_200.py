@@ -28,10 +28,10 @@ from typing import NamedTuple
 import nbformat
 import psutil
 
-from course_lib.cli.project import prepare_jupyter
-from course_lib.grading.autograde import Course
-from course_lib.grading.batch import records_of
-from course_lib.grading.samples import answers_of_a_sample
+from course_tools.build.project import prepare_jupyter
+from course_tools.grading.autograde import Course
+from course_tools.grading.batch import records_of
+from course_tools.grading.samples import answers_of_a_sample
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results" / "class_of_200.md"
@@ -94,7 +94,7 @@ def varied(pool: dict[str, dict[str, str]], kind: str, name: str, cell: dict, di
 
 
 def command(jobs: int) -> list[str]:
-    return [sys.executable, "-m", "course_lib.cli", "autograde", LAB, "--jobs", str(jobs)]
+    return [sys.executable, "-m", "course_tools.cli", "autograde", LAB, "--jobs", str(jobs)]
 
 
 def run(course: Course, jobs: int, stop: Callable[[], bool]) -> tuple[float, list[Memory]]:

@@ -23,9 +23,9 @@ from typing import Any
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from course_lib.cli.notebooks import KERNEL
-from course_lib.cli.project import prepare_jupyter
-from course_lib.grading.autograde import Course
+from course_tools.build.notebooks import KERNEL
+from course_tools.build.project import prepare_jupyter
+from course_tools.grading.autograde import Course
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results" / "grading.md"
@@ -132,7 +132,7 @@ def main() -> None:
         seconds = {
             "`nbgrader autograde`": timed(plain, "nbgrader", "autograde", LAB),
             "`course autograde`": timed(
-                ours, "course_lib.cli", "autograde", LAB, "--jobs", str(options.jobs)
+                ours, "course_tools.cli", "autograde", LAB, "--jobs", str(options.jobs)
             ),
         }
         expected, found = scores(plain), scores(ours)

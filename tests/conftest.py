@@ -3,7 +3,7 @@ import os
 import pytest
 import torch
 
-from course_lib.grading.jail import missing
+from course_tools.grading.jail import missing
 
 # Tests run in parallel processes, one thread each; results must not depend on how many cores there are.
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))

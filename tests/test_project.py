@@ -64,12 +64,24 @@ HEAVY = {
 
 
 @pytest.mark.parametrize(
-    "module", ["course_lib", "course_lib.losses", "course_lib.data", "course_lib.methods"]
+    "module",
+    ["course_lib", "course_lib.losses", "course_lib.data", "course_lib.methods"],
 )
 def test_import_brings_nothing_heavier_than_torch(module: str) -> None:
     code = f"import sys, {module}; print(*{{name.split('.')[0] for name in sys.modules}})"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not HEAVY & set(loaded.stdout.split())
+
+
+def test_check_loads_nothing_of_the_instructors_tools() -> None:
+    code = "import sys, course_lib.check; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = set(
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
+    assert "course_lib" in loaded
+    assert not {"course_tools", "nbgrader", "jupyter_client"} & loaded
 
 
 def imported_packages(path: Path) -> set[str]:
@@ -83,7 +95,7 @@ def imported_packages(path: Path) -> set[str]:
 
 
 def test_library_imports_only_what_it_declares() -> None:
-    """Grading and the command line may also use the `course` extra, which Colab does not have."""
+    """course_tools may also use the `course` extra, which Colab does not have."""
     runtime = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
     course = {
         canonicalize_name(Requirement(line).name) for line in PROJECT["optional-dependencies"]["course"]
@@ -109,13 +121,12 @@ def test_library_imports_only_what_it_declares() -> None:
         "pyyaml": "yaml",
         "pyzmq": "zmq",
     }
-    for path in (ROOT / "course_lib").rglob("*.py"):
-        allowed = (
-            course | runtime
-            if {"grading", "cli"} & set(path.relative_to(ROOT / "course_lib").parts)
-            else runtime
+    for path in [*ROOT.glob("course_lib/**/*.py"), *ROOT.glob("course_tools/**/*.py")]:
+        tools = path.is_relative_to(ROOT / "course_tools")
+        allowed, own = (
+            (runtime | course, {"course_lib", "course_tools"}) if tools else (runtime, {"course_lib"})
         )
-        modules = {module_names.get(name, name.replace("-", "_")) for name in allowed} | {"course_lib"}
+        modules = {module_names.get(name, name.replace("-", "_")) for name in allowed} | own
         foreign = imported_packages(path) - modules - set(sys.stdlib_module_names)
         assert not foreign, f"{path} imports {foreign}"
 
@@ -123,5 +134,5 @@ def test_library_imports_only_what_it_declares() -> None:
 def test_repository_address_stands_in_one_place() -> None:
     """Texts and code take it from pyproject.toml; generated cells and badges contain it."""
     address = PROJECT["urls"]["Repository"].removeprefix("https://")
-    handwritten = [*ROOT.glob("course_lib/**/*.py"), *ROOT.glob("tests/**/*.py"), ROOT / "Makefile"]
+    handwritten = [*ROOT.glob("course_*/**/*.py"), *ROOT.glob("tests/**/*.py"), ROOT / "Makefile"]
     assert not [path for path in handwritten if address in path.read_text()]

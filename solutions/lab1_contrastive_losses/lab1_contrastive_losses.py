@@ -71,7 +71,7 @@ from torch import Tensor, nn
 
 from course_lib import data, evaluate, show
 from course_lib.augment import SimCLRAugment
-from course_lib.grading import check
+from course_lib.check import check
 from course_lib.models import SmallConvNet, mlp
 
 torch.manual_seed(SEED)

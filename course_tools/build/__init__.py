@@ -1,0 +1,1 @@
+"""The course made, run and reported: sources to notebooks, lectures executed, sample submissions graded."""
