@@ -1,7 +1,7 @@
 # `make course` and `make test` need python3 (3.11 or newer), make and a package index; all else is installed here.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup course test lab sync check doctor constraints clean
+.PHONY: help setup course test lab sync check gpu doctor constraints clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -42,6 +42,9 @@ lab: $(STAMP) ## JupyterLab in the environment
 
 sync: $(STAMP) ## regenerate notebooks and student labs from their .py sources
 	@$(BIN)/course sync
+
+gpu: $(STAMP) ## what only a GPU can show, in eight minutes (PHOTOGRAPHS=folder: on real images)
+	@$(BIN)/python -m benchmarks.gpu $(if $(PHOTOGRAPHS),--photographs $(PHOTOGRAPHS))
 
 doctor: $(STAMP) ## what this machine has and lacks, each line with its cure
 	@$(BIN)/course doctor

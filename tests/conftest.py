@@ -3,7 +3,13 @@ import os
 import pytest
 import torch
 
-from course_tools.grading.jail import missing
+try:
+    from course_tools.grading.jail import missing
+except ModuleNotFoundError:  # the library's own tests also run where the `course` extra is not installed
+
+    def missing() -> str:
+        return "the course extra is not installed"
+
 
 # Tests run in parallel processes, one thread each; results must not depend on how many cores there are.
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))

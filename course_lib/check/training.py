@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from course_lib.check.answers import TimeLimit, explain
-from course_lib.check.ladder import HALF, Verdict
+from course_lib.check.ladder import Verdict
 from course_lib.check.watch import NUM_PROJECTIONS, watch
 from course_lib.data import ImageSet, load
 from course_lib.evaluate import features, knn_accuracy
@@ -111,7 +111,8 @@ def _world(split: str, count: int, seed: int) -> ImageSet:
 def judge_training(exercise: TrainingExercise, trace: Trace) -> Verdict:
     """The verdict on a trace: the first thing that went wrong, else whether the features got better.
 
-    Features that got better earn half the points although something went wrong on the way.
+    A mistake that is seen costs what its symptom declares, whatever the features came to: accuracy depends on
+    the world, the threads and the processor, and only tells a loop that learns from one that does not.
     """
     if trace.error:
         return Verdict("runs", tuple(trace.error.split("\n")))
@@ -119,7 +120,7 @@ def judge_training(exercise: TrainingExercise, trace: Trace) -> Verdict:
     for symptom in exercise.misconceptions:
         if symptom.seen(trace):
             sentences = (_filled(symptom.finding, trace), symptom.advice)
-            return Verdict("training", sentences, HALF if gain >= exercise.margin else 0.0, symptom.name)
+            return Verdict("training", sentences, symptom.credit, symptom.name)
     numbers = f"kNN accuracy {trace.accuracy:.2f}, with the untrained network {trace.baseline:.2f}"
     if gain < exercise.margin:
         first, last = (trace.losses[0], trace.losses[-1]) if trace.losses else (0.0, 0.0)

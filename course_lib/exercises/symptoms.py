@@ -7,6 +7,7 @@ BACKWARD_IS_NEVER_CALLED = Symptom(
     lambda t: t.backward == 0,
     "no gradient was ever computed.",
     "Call .backward() on the loss in every step.",
+    credit=0.0,
 )
 AUGMENTATION_IS_NOT_USED = Symptom(
     "the augmentation is not used",
@@ -19,6 +20,7 @@ VIEWS_ARE_OF_DIFFERENT_IMAGES = Symptom(
     lambda t: t.mispaired > 0.5,
     "the two views in a batch are of different images.",
     "Row i of both must come from the same image: use the same indices for both views.",
+    credit=0.0,
 )
 ZERO_GRAD_IS_MISSING = Symptom(
     "zero_grad is missing",

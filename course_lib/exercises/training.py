@@ -109,12 +109,16 @@ class Symptom:
         seen: whether the exercise's kind of trace shows it.
         finding: what was seen, as a sentence.
         advice: the next sentence: where to look.
+        credit: the share of the item's points that is kept: none where nothing useful can be learnt or
+            nothing usable comes back, half where most of the loop is right. It is fixed: how well the
+            features turn out in spite of a mistake is luck.
     """
 
     name: str
     seen: Callable[[Any], bool]
     finding: str
     advice: str
+    credit: float = 0.5
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ class Item:
 
     Attributes:
         score: points; None while a written answer waits for a person.
-        line: what the student is told in one line: the cell's error, else the last line it printed.
+        line: what the student is told in one line: the cell's error, else what was shown last or, where
+            nothing was, the last line that it printed.
         error: the name of the error that the cell ended with, "" if none.
         basis: a hash of what the score was given for; while it stays, a score given by hand stands.
     """
@@ -191,5 +192,8 @@ def _said(cell: Any) -> tuple[str, str]:
             rendered = _ANSI.sub("", "\n".join(output.traceback)).strip()
             own_words = "Traceback" not in rendered and 0 < len(rendered) < 1000
             return (rendered if own_words else f"{output.ename}: {output.evalue}".rstrip(": ")), output.ename
-    texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs]
-    return next((text.strip().splitlines()[-1] for text in reversed(texts) if text.strip()), ""), ""
+    for output in reversed(outputs):
+        shown, printed = output.get("data", {}).get("text/plain", ""), output.get("text", "")
+        if (shown or printed).strip():  # what the referee shows is a whole; of what was printed the end tells
+            return " ".join(shown.split()) or printed.strip().splitlines()[-1], ""
+    return "", ""

@@ -42,12 +42,14 @@ TRAIN_ENCODER = TrainingExercise(
             lambda t: t.steps == 0,
             "the loss was never computed.",
             "Call loss(z1, z2) on the projections of the two views, in every step.",
+            credit=0.0,
         ),
         Symptom(
             "the projections are detached",
             lambda t: t.attached < 0.5,
             "the loss cannot reach the network: its projections carry no gradient.",
             "Is there a torch.no_grad() or a .detach() before the loss?",
+            credit=0.0,
         ),
         Symptom(
             "only the backbone is applied",
@@ -61,6 +63,7 @@ TRAIN_ENCODER = TrainingExercise(
             lambda t: t.climbing > 0.5,
             "the loss is maximised: the two views of an image are pushed apart.",
             "Call .backward() on the loss itself, not on its negative (and no maximize=True).",
+            credit=0.0,
         ),
         symptoms.AUGMENTATION_IS_NOT_USED,
         Symptom(
@@ -68,6 +71,7 @@ TRAIN_ENCODER = TrainingExercise(
             lambda t: t.identical > 0.5,
             "the two views have identical projections: finding the partner is trivial.",
             "Call augment twice on the same images, once for each view.",
+            credit=0.0,
         ),
         symptoms.VIEWS_ARE_OF_DIFFERENT_IMAGES,
         Symptom(
@@ -75,6 +79,7 @@ TRAIN_ENCODER = TrainingExercise(
             lambda t: t.projector_moved and not (t.backbone_moved or t.returned_moved),
             "only the projector changed, the backbone did not.",
             "Hand the parameters of both to the optimiser.",
+            credit=0.0,
         ),
         symptoms.ZERO_GRAD_IS_MISSING,
         Symptom(
@@ -82,6 +87,7 @@ TRAIN_ENCODER = TrainingExercise(
             lambda t: not (t.backbone_moved or t.projector_moved or t.returned_moved),
             "no parameter changed, though gradients were computed.",
             "Is optimiser.step() called in every step?",
+            credit=0.0,
         ),
         Symptom(
             "the projector is not trained",
@@ -95,24 +101,28 @@ TRAIN_ENCODER = TrainingExercise(
             lambda t: t.returned == "NoneType",
             "you return None.",
             "Is a `return` missing at the end?",
+            credit=0.0,
         ),
         Symptom(
             "several things are returned",
             lambda t: t.features is None,
             "you return a {returned}.",
             "Return the trained backbone, nothing else.",
+            credit=0.0,
         ),
         Symptom(
             "the projector is returned too",
             lambda t: t.features == t.num_projections,
             "what you return gives {num_projections} projections for an image, not {num_features} features.",
             "The projector is thrown away after training: return the backbone.",
+            credit=0.0,
         ),
         Symptom(
             "the returned network is not the trained one",
             lambda t: not t.returned_moved,
             "the network you return is as untrained as the one you were given.",
             "Return the backbone whose parameters the optimiser changed.",
+            credit=0.0,
         ),
     ),
     margin=0.1,

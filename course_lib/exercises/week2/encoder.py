@@ -56,12 +56,14 @@ TRAIN_MOCO = MomentumTrainingExercise(
             lambda t: t.steps == 0,
             "the loss was never computed.",
             "Call loss(query, keys, queue) in every step.",
+            credit=0.0,
         ),
         Symptom(
             "the query is not the query encoder's",
             lambda t: t.unasked > 0.5,
             "the query encoder makes nothing: who computes the queries?",
             "Queries are query_encoder(view 1), keys are key_encoder(view 2).",
+            credit=0.0,
         ),
         Symptom(
             "the key encoder is not used",
@@ -74,6 +76,7 @@ TRAIN_MOCO = MomentumTrainingExercise(
             lambda t: t.attached < 0.5,
             "the loss cannot reach the query encoder: its queries carry no gradient.",
             "Is the query inside torch.no_grad(), or detached? Only the keys are.",
+            credit=0.0,
         ),
         Symptom(
             "the key encoder receives gradients",
@@ -86,6 +89,7 @@ TRAIN_MOCO = MomentumTrainingExercise(
             lambda t: t.key_graded,
             "a gradient arrives at the key encoder.",
             "Queries are query_encoder(view 1); keys are key_encoder(view 2), without gradient.",
+            credit=0.0,
         ),
         symptoms.BACKWARD_IS_NEVER_CALLED,
         Symptom(
@@ -93,6 +97,7 @@ TRAIN_MOCO = MomentumTrainingExercise(
             lambda t: t.climbing > 0.5,
             "the loss is maximised: queries are pushed away from their own keys.",
             "Call .backward() on the loss itself, not on its negative (and no maximize=True).",
+            credit=0.0,
         ),
         symptoms.AUGMENTATION_IS_NOT_USED,
         Symptom(
@@ -100,6 +105,7 @@ TRAIN_MOCO = MomentumTrainingExercise(
             lambda t: t.identical > 0.5,
             "query encoder and key encoder get the very same view: finding the key is trivial.",
             "Call augment twice on the same images, once for each view.",
+            credit=0.0,
         ),
         Symptom(
             "one view is not augmented",
@@ -155,6 +161,7 @@ TRAIN_MOCO = MomentumTrainingExercise(
             lambda t: t.projector_moved and not (t.backbone_moved or t.returned_moved),
             "only the projector changed, the backbone did not.",
             "Hand query_encoder.parameters() to the optimiser, all of them.",
+            credit=0.0,
         ),
         symptoms.ZERO_GRAD_IS_MISSING,
         Symptom(
@@ -162,6 +169,7 @@ TRAIN_MOCO = MomentumTrainingExercise(
             lambda t: not (t.backbone_moved or t.projector_moved or t.returned_moved),
             "no parameter of the query encoder changed, though gradients were computed.",
             "Is optimiser.step() called in every step, and does the optimiser know the query encoder?",
+            credit=0.0,
         ),
         Symptom(
             "the projector is not trained",
@@ -206,12 +214,14 @@ TRAIN_MOCO = MomentumTrainingExercise(
             lambda t: t.returned == "NoneType",
             "you return nothing.",
             "`return query_encoder[0]`, after both loops.",
+            credit=0.0,
         ),
         Symptom(
             "several things are returned",
             lambda t: t.features is None,
             "you return a {returned}, not a network.",
             "Return the backbone alone: query_encoder[0].",
+            credit=0.0,
         ),
         Symptom(
             "the projector is returned too",
@@ -219,6 +229,7 @@ TRAIN_MOCO = MomentumTrainingExercise(
             "what you return makes projections, {num_projections} numbers an image, not the {num_features}"
             " features.",
             "Return query_encoder[0]: what comes before the projector is more useful than what comes after.",
+            credit=0.0,
         ),
         Symptom(
             "the key encoder is returned",
@@ -231,6 +242,7 @@ TRAIN_MOCO = MomentumTrainingExercise(
             lambda t: not t.returned_moved,
             "the network that you return is the untrained one.",
             "Return the backbone whose parameters the optimiser had.",
+            credit=0.0,
         ),
     ),
     margin=0.08,  # over seven seeds the reference gained 0.15 to 0.18

@@ -72,9 +72,13 @@ class JailProvisioner(LocalProvisioner):
         return self.connection_info
 
     def _start(self, order: Order) -> Prisoner:
-        """Fork the kernel from this process's warm parent if that is wanted and possible."""
+        """Fork the kernel from this process's warm parent if that is wanted and possible.
+
+        Not where a GPU is handed in: NVIDIA's driver does not start in a forked kernel (cuInit gave error 304
+        on an H200), and does in a jail of its own.
+        """
         global _told
-        if getattr(self.parent, "warm", False):
+        if getattr(self.parent, "warm", False) and not order.jail.gpu:
             try:
                 return warm_jail(order.jail).start(order)
             except JailBroke as error:

@@ -1,5 +1,5 @@
 # ---
-# expect: {score: 90, says: "the key encoder is a plain copy of the query encoder: momentum 0."}
+# expect: {score: 95, says: "the key encoder is a plain copy of the query encoder: momentum 0."}
 # ---
 
 # All right but for the key encoder, which does not follow slowly.

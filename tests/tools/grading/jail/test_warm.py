@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from jailed import Kernel, alive
@@ -77,6 +78,16 @@ figure = plt.plot([1, 2])
 answer = matplotlib.get_backend()
 """
         assert "inline" in kernel.ask(shown)
+
+
+def test_a_kernel_with_a_gpu_is_started_afresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setattr(provisioner, "warm_jail", lambda jail: pytest.fail("forked"))
+    monkeypatch.setattr(provisioner, "start_cold", started.append)
+    given = provisioner.JailProvisioner()
+    given.parent = SimpleNamespace(warm=True)
+    given._start(SimpleNamespace(jail=Jail(device="cuda")))
+    assert len(started) == 1
 
 
 def test_another_library_has_another_parent_and_the_oldest_idle_one_goes(tmp_path: Path) -> None:

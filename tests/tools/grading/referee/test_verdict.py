@@ -309,13 +309,17 @@ def test_a_trained_network_passes_and_may_be_wrapped(short: TrainingExercise, tr
     assert of_training(easy, HandIn(trained.header, wrapped)).passed
 
 
-def test_a_mistake_that_did_not_matter_earns_half(short: TrainingExercise, trained: HandIn) -> None:
-    noted = {**trained.header["trace"], "accumulated": 1.0}
-    for margin, credit in ((-1.0, HALF), (0.9, 0)):
-        given = HandIn({"kind": "Trace", "trace": noted}, trained.tensors)
+@pytest.mark.parametrize("margin", [-1.0, 0.9])
+def test_a_mistake_costs_its_share_whatever_the_features_came_to(
+    margin: float, short: TrainingExercise, trained: HandIn
+) -> None:
+    for notes, name, credit in (
+        ({"accumulated": 1.0}, "zero_grad is missing", HALF),
+        ({"climbing": 1.0}, "the sign of the loss is wrong", 0),
+    ):
+        given = HandIn({"kind": "Trace", "trace": {**trained.header["trace"], **notes}}, trained.tensors)
         found = of_training(replace(short, margin=margin), given)
-        assert found.misconception == "zero_grad is missing"
-        assert found.credit == credit
+        assert (found.misconception, found.credit) == (name, credit)
 
 
 def forged(trained: HandIn, **tensors: Tensor) -> HandIn:
