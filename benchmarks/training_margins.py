@@ -88,8 +88,9 @@ def report(rows: list[list[str]], worlds: int) -> str:
         [
             "# Training items: what learns, what does not, and the margin between them",
             "",
-            f"{processor()}, Python {platform.python_version()}, torch {version('torch')}. Gain in",
-            f"nearest-neighbour accuracy over the untrained network, in {worlds} worlds that no loop has seen.",
+            f"{processor()}, Python {platform.python_version()}, torch {version('torch')}.",
+            "Gain in nearest-neighbour accuracy over the untrained network, "
+            f"in {worlds} worlds that no loop has seen.",
             "",
             *table(header, rows),
             "",

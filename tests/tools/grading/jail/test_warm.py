@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from jailed import Kernel, alive
 
-from course_tools.grading.jail import Jail, provisioner, warm
+from course_tools.grading.jail import Jail, JailedKernelManager, provisioner, warm
 from course_tools.grading.jail.spawn import JailBroke
 
 pytestmark = pytest.mark.jail
@@ -84,8 +84,7 @@ def test_a_kernel_with_a_gpu_is_started_afresh(monkeypatch: pytest.MonkeyPatch) 
     started = []
     monkeypatch.setattr(provisioner, "warm_jail", lambda jail: pytest.fail("forked"))
     monkeypatch.setattr(provisioner, "start_cold", started.append)
-    given = provisioner.JailProvisioner()
-    given.parent = SimpleNamespace(warm=True)
+    given = provisioner.JailProvisioner(parent=JailedKernelManager(warm=True))
     given._start(SimpleNamespace(jail=Jail(device="cuda")))
     assert len(started) == 1
 
