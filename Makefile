@@ -1,12 +1,16 @@
 # `make course` and `make test` need python3 (3.11 or newer), make and a package index; all else is installed here.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup course test lab sync check gpu doctor constraints clean
+.PHONY: help setup course test quick week seeds times lab sync check gpu doctor constraints clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+WEEK ?= 1
+# What `make week` has just run, and tests that take seconds.
+ALREADY := test_the_lecture_runs or test_a_submission_scores
+QUICK := $(addprefix tests/lib/,data losses models methods exercises)
 # nbgrader calls alembic by name, and finds templates beside the environment's own programs.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -28,7 +32,21 @@ course: $(STAMP) ## run every notebook, release and grade every lab, write build
 test: $(STAMP) ## lint, types, import contracts, notebooks, labs, unit tests
 	@$(BIN)/course doctor
 	@$(MAKE) --no-print-directory check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered --durations=20
+
+quick: $(STAMP) ## before every commit: the checks and the quick unit tests, under three minutes
+	@$(MAKE) --no-print-directory check
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 tests/test_project.py $(QUICK)
+
+week: $(STAMP) ## one week: lecture, lab, samples and its tests (WEEK=3)
+	@$(BIN)/course run --only week$(WEEK)_ lab$(WEEK)_
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -k '(week$(WEEK) or lab$(WEEK)) and not ($(ALREADY))'
+
+seeds: $(STAMP) ## a lecture with three seeds; what its text claims goes to benchmarks/results (WEEK=3)
+	@$(BIN)/course seeds $(WEEK)
+
+times: $(STAMP) ## what each part of the last run took, beside its budget
+	@$(BIN)/course times
 
 check: $(STAMP) ## the quick half of the tests: lint, types, import contracts, generated files
 	$(BIN)/ruff check .

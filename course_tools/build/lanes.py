@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
@@ -80,7 +80,17 @@ def _child(job: Job, sender: Connection, lane: int, threads: int, lock: Any) -> 
         outcome = job.work(**job.arguments, bar=bar)
     except Exception as error:
         outcome = Outcome(job.name, perf_counter() - begin, problem=f"{type(error).__name__}: {error}")
-    sender.send(outcome)
+    sender.send(replace(outcome, cpu=_processor_seconds()))
+
+
+def _processor_seconds() -> float:
+    """Of this process and of all that it has waited for; 0 where the system does not tell."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return 0.0
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def _end_with_parent() -> None:

@@ -11,6 +11,8 @@ class Outcome:
     """One line of the final table.
 
     Attributes:
+        seconds: from beginning to end.
+        cpu: processor seconds, with those of the processes that were started and waited for.
         headline: the notebook's headline number or the lab's score.
         problem: in a sentence what went wrong; empty when all is as expected.
         items: the graded cells of a submission.
@@ -24,6 +26,7 @@ class Outcome:
     problem: str = ""
     items: list[dict[str, Any]] = field(default_factory=list)
     pages: list[str] = field(default_factory=list)
+    cpu: float = 0.0
     reused: bool = False
 
     @property

@@ -72,6 +72,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     autograde.set_defaults(command=_autograde)
 
+    times = commands.add_parser("times", help="what each part of the last run took, beside its budget")
+    times.set_defaults(command=_times)
+
+    seeds = commands.add_parser(
+        "seeds", help="run a week's lecture with several seeds, and record what its text makes claims about"
+    )
+    seeds.add_argument("week", type=int, metavar="WEEK")
+    seeds.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2), help="default: 0 1 2")
+    seeds.set_defaults(command=_seeds)
+
     _add_submissions(commands)
 
     report = commands.add_parser(
@@ -165,6 +175,20 @@ def _report(*, lab: str) -> int:
     from course_tools.cli.class_report import report
 
     return report(find_root(), lab)
+
+
+def _times() -> int:
+    from course_tools.build.project import find_root
+    from course_tools.build.times import times
+
+    return times(find_root())
+
+
+def _seeds(*, week: int, seeds: Sequence[int]) -> int:
+    from course_tools.build.project import find_root
+    from course_tools.build.seeds import run_seeds
+
+    return run_seeds(find_root(), week, seeds)
 
 
 def _doctor() -> int:

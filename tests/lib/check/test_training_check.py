@@ -289,6 +289,19 @@ def test_the_real_thing_beats_the_untrained_network_with_room_to_spare() -> None
     assert judge_training(full, trace).passed
 
 
+def test_the_number_of_threads_changes_nothing() -> None:
+    before = torch.get_num_threads()
+    try:
+        seen = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            seen.append(watched(SHORT, SHORT.reference))
+            assert torch.get_num_threads() == threads
+        assert seen[0] == seen[1]
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_check_wants_a_function() -> None:
     with pytest.raises(CheckFailed, match="expected your function, got a NoneType"):
         check("train_encoder", None)

@@ -26,7 +26,9 @@ def test_lanes_survive_jobs_that_raise_or_die() -> None:
     outcomes = {job.name: outcome for job, outcome in in_lanes(jobs, 2)}
     assert "exit status 9" in outcomes["dies"].problem
     assert outcomes["raises"].problem == "ValueError: no such thing"
-    assert outcomes["works"] == Outcome("works", 1, "42")
+    works = outcomes["works"]
+    assert works == Outcome("works", 1, "42", cpu=works.cpu)
+    assert works.cpu > 0, "processor time is recorded"
 
 
 def test_the_table_lists_problems_under_it() -> None:

@@ -1,0 +1,47 @@
+"""`course times`: what a week may take, what it took in the last run, and who exceeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from course_tools.build.state import State
+
+# Seconds on two cores that are otherwise free, so that eight weeks stay within what people wait for. A lecture's
+# are processor seconds; a submission is graded by one thread, and counts by the clock.
+LECTURE, SOLUTION, SAMPLES = 240, 45, 60
+
+
+def times(root: Path) -> int:
+    """Print each part of each week beside its budget; exit status 1 if one exceeds it.
+
+    Raises:
+        ValueError: nothing has been run yet.
+    """
+    known = State(root / "build" / "state.json", root / "build" / "report").known
+    rows = list(rows_of(known))
+    if not rows:
+        raise ValueError("nothing has been run yet: `make course` records what each part takes")
+    width = max(len(name) for name, _, _ in rows)
+    print(f"{'part':<{width}}  seconds  budget")
+    for name, seconds, budget in rows:
+        print(f"{name:<{width}}  {seconds:>7.0f}  {budget:>6}{'  too long' if seconds > budget else ''}")
+    return int(any(seconds > budget for _, seconds, budget in rows))
+
+
+def rows_of(known: Mapping[str, Any]) -> list[tuple[str, float, int]]:
+    """(part, seconds, budget) from what the main job remembers: lectures, solved labs, all samples of a lab."""
+    rows: list[tuple[str, float, int]] = []
+    samples: dict[str, float] = {}
+    for name, entry in known.items():
+        outcome = entry["outcome"]
+        lab, _, student = name.partition("/")
+        if not student:
+            rows.append((name, outcome.get("cpu", 0.0), LECTURE))
+        elif student == "solution":
+            rows.append((name, outcome["seconds"], SOLUTION))
+        else:
+            samples[lab] = samples.get(lab, 0.0) + outcome["seconds"]
+    rows += [(f"{lab}, blank and samples", seconds, SAMPLES) for lab, seconds in samples.items()]
+    return sorted(rows)
