@@ -1,5 +1,5 @@
 # ---
-# expect: {score: 80, says: "Your numbers are exactly what you get when the keys are not normalised."}
+# expect: {score: 85, says: "Your numbers are exactly what you get when the keys are not normalised."}
 # ---
 
 # All right but for one mistake, a usual one: F.normalize is called and its result is not used. It costs the queue and,
