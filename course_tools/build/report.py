@@ -10,6 +10,7 @@ from typing import Any
 
 from course_tools.build.outcome import Outcome
 
+STYLE = Path(__file__).parent / "report.css"  # of this page and of a class's
 _MARK = {"ok": "✓", "unchanged": "✓", "FAILED": "✗"}
 
 
@@ -32,7 +33,7 @@ def write_report(report: Path, outcomes: list[Outcome], facts: dict[str, str]) -
         *(_lecture(outcome) for outcome in outcomes if outcome.pages and "/" not in outcome.name),
         *(_lab(lab, graded) for lab, graded in labs.items()),
     ]
-    style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
+    style = STYLE.read_text(encoding="utf-8")
     page = (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Course report</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

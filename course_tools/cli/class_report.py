@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from course_tools.build.project import prepare_jupyter
+from course_tools.build.report import STYLE
 
 if TYPE_CHECKING:
     from course_tools.grading.report import ClassReport, ItemReport
@@ -59,7 +60,7 @@ def class_page(report: ClassReport) -> str:
     """The page as one HTML file; it needs no network."""
     from course_lib.show.grades import item_shares, score_distribution
 
-    style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
+    style = STYLE.read_text(encoding="utf-8")
     shares = {item.name: item.shares for item in report.items}
     body = [
         f"<header><h1>{escape(report.lab)}: the class</h1>{_facts(report)}</header>",
