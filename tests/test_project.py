@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,27 @@ def test_repository_address_stands_in_one_place() -> None:
     address = PROJECT["urls"]["Repository"].removeprefix("https://")
     handwritten = [*ROOT.glob("course_*/**/*.py"), *ROOT.glob("tests/**/*.py"), ROOT / "Makefile"]
     assert not [path for path in handwritten if address in path.read_text()]
+
+
+def test_pytest_enters_every_folder_of_tests(pytestconfig: pytest.Config) -> None:
+    """By itself it would pass over a folder named build."""
+    shut_out = pytestconfig.getini("norecursedirs")
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py")}
+    passed_over = [
+        folder for folder in folders for part in folder.parts if any(fnmatch(part, each) for each in shut_out)
+    ]
+    assert passed_over == []
+
+
+def test_ruff_reads_every_file_of_the_packages_and_tests() -> None:
+    seen = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--show-files", "."],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    wanted = {
+        path for name in ("course_lib", "course_tools", "tests") for path in (ROOT / name).rglob("*.py")
+    }
+    assert wanted <= set(map(Path, seen))

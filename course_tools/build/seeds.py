@@ -51,6 +51,8 @@ def claims(executed: Path) -> list[str]:
     for cell in read(executed).cells:
         if cell.cell_type != "code" or not any(has_tag(cell, tag) for tag in CLAIMS):
             continue
-        texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs]
+        texts = [
+            output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs
+        ]
         found += [text.strip() for text in texts if text.strip() and not text.startswith("<")]
     return found

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from tiny_lab import add_samples, make_clone
 
-from course_tools.cli import main
 from course_tools.build.lanes import Job, in_lanes
 from course_tools.build.outcome import Outcome, table
+from course_tools.cli import main
 
 
 def work(kind: str, bar: dict[str, object]) -> Outcome:

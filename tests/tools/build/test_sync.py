@@ -10,9 +10,9 @@ import pytest
 from tiny_lab import make_clone
 
 from course_tools.build import notebooks
-from course_tools.cli import main
 from course_tools.build.project import find_root, repository_url
 from course_tools.build.sync import strays, sync
+from course_tools.cli import main
 
 URL = "https://github.com/someone/some-course"
 
@@ -56,7 +56,9 @@ def test_check_reports_and_changes_nothing(clone: Path, capsys: pytest.CaptureFi
 def test_the_bytes_do_not_depend_on_run_or_place(clone: Path, tmp_path: Path) -> None:
     elsewhere = make_clone(tmp_path / "elsewhere")
     sync(clone)
-    code = f"from pathlib import Path; from course_tools.build.sync import sync; sync(Path({str(elsewhere)!r}))"
+    code = (
+        f"from pathlib import Path; from course_tools.build.sync import sync; sync(Path({str(elsewhere)!r}))"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
     for path in clone.rglob("*.ipynb"):
         assert path.read_bytes() == (elsewhere / path.relative_to(clone)).read_bytes()
