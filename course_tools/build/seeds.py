@@ -37,7 +37,8 @@ def run_seeds(root: Path, week: int, seeds: Sequence[int]) -> int:
         sections.append(f"## SEED = {seed}\n\n```\n{said}\n```")
     head = (
         f"# Week {week} with {len(seeds)} seeds\n\n"
-        f"What the cells print about which the text makes claims, in the fast profile (`make seeds WEEK={week}`). "
+        f"What the cells print about which the text makes claims, in the fast profile "
+        f"(`make seeds WEEK={week}`). "
         f"Python {platform.python_version()}, torch {version('torch')}."
     )
     results = root / "benchmarks" / "results" / f"week{week}_seeds.md"

@@ -8,8 +8,9 @@ from typing import Any
 
 from course_tools.build.state import State
 
-# Seconds on two cores that are otherwise free, so that eight weeks stay within what people wait for. A lecture's
-# are processor seconds; a submission is graded by one thread, and counts by the clock.
+# Seconds on two cores that are otherwise free, so that eight weeks stay within what people wait for. A
+# lecture's are processor seconds. A submission counts by the clock: it is graded by one thread, and nobody
+# waits for a kernel that was forked in a jail, so that its processor time is not known here.
 LECTURE, SOLUTION, SAMPLES = 240, 45, 60
 
 
@@ -31,7 +32,7 @@ def times(root: Path) -> int:
 
 
 def rows_of(known: Mapping[str, Any]) -> list[tuple[str, float, int]]:
-    """(part, seconds, budget) from what the main job remembers: lectures, solved labs, all samples of a lab."""
+    """(part, seconds, budget) from what the main job remembers: lectures, solved labs, a lab's samples."""
     rows: list[tuple[str, float, int]] = []
     samples: dict[str, float] = {}
     for name, entry in known.items():
