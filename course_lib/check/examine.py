@@ -16,7 +16,7 @@ import torch
 from course_lib.check.answers import answer_all, time_limit
 from course_lib.check.client import HandedIn, hand_in
 from course_lib.check.ladder import Verdict, judge
-from course_lib.check.training import judge_training, observe, with_accuracy
+from course_lib.check.training import judge_training, observe, scored
 from course_lib.exercises import Answer, Case, Exercise, TrainingExercise, get
 
 PUBLIC_SEED = 0
@@ -105,7 +105,7 @@ def examine(exercise: Exercise | TrainingExercise, student_code: object, seed: i
         return judge(exercise, cases, run(student_code, cases))
     with time_limit(SECONDS_OF_TRAINING):
         trace, network = observe(exercise, student_code, seed)
-        return judge_training(exercise, with_accuracy(exercise, trace, network, seed))
+        return judge_training(exercise, scored(exercise, trace, network, seed))
 
 
 def all_cases(exercise: Exercise, seed: int) -> list[Case]:

@@ -1,7 +1,7 @@
 """What the labs ask: for every graded item a reference, inputs to try it on, and the usual mistakes."""
 
 from course_lib.exercises.base import Answer, Case, Exercise, Misconception
-from course_lib.exercises.training import MomentumTrainingExercise, Trace, TrainingExercise
+from course_lib.exercises.training import TrainingExercise
 from course_lib.exercises.week1 import EXERCISES as WEEK1
 from course_lib.exercises.week2 import EXERCISES as WEEK2
 
@@ -11,8 +11,6 @@ __all__ = [
     "Case",
     "Exercise",
     "Misconception",
-    "MomentumTrainingExercise",
-    "Trace",
     "TrainingExercise",
     "get",
     "names",

@@ -1,4 +1,4 @@
-"""Mistakes that are usual in any training loop of two views; the exercises list them where they belong."""
+"""Mistakes that are usual in any training loop on views; the exercises list them where they belong."""
 
 from course_lib.exercises.training import Symptom
 

@@ -4,6 +4,7 @@ A kernel that is being graded imports this copy. In the modules that are withhel
 name, signature and docstring, and its body only says that it is withheld; the originals are in no file of
 the copy. Withheld are the modules in which the references of the lab's items are defined, what the lab's week
 lists as WITHHELD, all exercises (they hold the usual mistakes and the inputs), and the code that judges.
+Kept whole is what a training exercise hands out and notes: the kernel itself must do that.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 
 import course_lib
 from course_lib.exercises import WEEKS, get
+from course_lib.exercises.training import TrainingExercise, Watch
 
 PACKAGE = Path(course_lib.__file__).resolve().parent
 EXERCISES = tuple(f"course_lib.exercises.week{number}" for number in WEEKS)
@@ -31,7 +33,7 @@ JUDGES = ("course_lib.check",)
 # Of the judges' package, what a kernel needs to take the referee's questions.
 CLIENT = tuple(
     f"course_lib.check{module}"
-    for module in ("", ".examine", ".answers", ".training", ".watch", ".client", ".protocol")
+    for module in ("", ".examine", ".answers", ".training", ".client", ".protocol")
 )
 SECONDS_KEPT = 30 * 24 * 3600
 _KEPT_DECORATORS = {"property", "staticmethod", "classmethod", "overload", "abstractmethod", "setter"}
@@ -88,7 +90,8 @@ def build(items: frozenset[str], cache: Path) -> Path:
         target = unfinished / "course_lib" / path.relative_to(PACKAGE)
         target.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".py":
-            content = masked(content.decode(), _module(path), prefixes).encode()
+            module = _module(path)
+            content = masked(content.decode(), module, prefixes, training_classes(module)).encode()
         target.write_bytes(content)
     text = _WITHHELD.format(items=references(items))
     (unfinished / "course_lib" / "_withheld.py").write_text(text, encoding="utf-8")
@@ -119,11 +122,22 @@ def references(items: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return {function: tuple(names) for function, names in found.items()}
 
 
-def masked(source: str, module: str, prefixes: Iterable[str]) -> str:
-    """The source of a module as the copy has it."""
+def training_classes(module: str) -> tuple[str, ...]:
+    """The names of the classes in an exercise's module that say what a training loop is handed."""
+    if not any(_within(module, prefix) for prefix in EXERCISES):
+        return ()
+    return tuple(
+        name
+        for name, found in vars(import_module(module)).items()
+        if isinstance(found, type) and issubclass(found, TrainingExercise | Watch)
+    )
+
+
+def masked(source: str, module: str, prefixes: Iterable[str], kept: Iterable[str] = ()) -> str:
+    """The source of a module as the copy has it; the classes in `kept` stay whole."""
     if module in CLIENT or not any(_within(module, prefix) for prefix in prefixes):
         return source
-    tree = _Withhold(module).visit(ast.parse(source))
+    tree = _Withhold(module, kept).visit(ast.parse(source))
     if any(_within(module, prefix) for prefix in EXERCISES):
         tree.body = [_without_value(statement) for statement in tree.body]
     first = next((i for i, statement in enumerate(tree.body) if not _is_head(statement)), len(tree.body))
@@ -132,12 +146,14 @@ def masked(source: str, module: str, prefixes: Iterable[str]) -> str:
 
 
 class _Withhold(ast.NodeTransformer):
-    """Takes the bodies out of all functions and lambdas."""
+    """Takes the bodies out of all functions and lambdas, but for those in the classes that are `kept`."""
 
-    def __init__(self, module: str) -> None:
-        self.name = module
+    def __init__(self, module: str, kept: Iterable[str]) -> None:
+        self.name, self.kept = module, frozenset(kept)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        if node.name in self.kept:
+            return node
         outer, self.name = self.name, f"{self.name}.{node.name}"
         self.generic_visit(node)
         self.name = outer

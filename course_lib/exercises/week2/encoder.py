@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +15,8 @@ from torch import Tensor, nn
 
 from course_lib.augment.views import Augment
 from course_lib.exercises import symptoms
-from course_lib.exercises.training import MomentumTrainingExercise, Symptom
+from course_lib.exercises.training import Note, Symptom, Watch, moved
+from course_lib.exercises.view_training import NUM_PROJECTIONS, ViewTraining, ViewWatch, share
 from course_lib.methods.momentum import ema_update
 
 QueueLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -47,7 +53,168 @@ def train_moco(
     return query_encoder[0]
 
 
-TRAIN_MOCO = MomentumTrainingExercise(
+class MomentumWatch(ViewWatch):
+    """Hands out two encoders, a queue and the loss of queries, keys and queue."""
+
+    NOTES: ClassVar[Mapping[str, Note]] = {
+        **ViewWatch.NOTES,
+        # Shares of the steps; the first ones, which show nothing yet, are left out.
+        "keys_attached": 0.0,  # the keys carried a gradient
+        "unasked": 0.0,  # the query encoder made nothing
+        "unkeyed": 0.0,  # the key encoder made nothing
+        "followed": 1.0,  # the key encoder moved
+        "resized": 0.0,  # the queue had another length than at first
+        "unnormalised": 0.0,  # some row of the queue had not length 1
+        "leaked": 0.0,  # a batch's keys were among their own negatives
+        "unchanged": 0.0,  # the queue was the same as a step before
+        "misplaced": 0.0,  # the queue held the queries of the step before
+        "unremembered": 0.0,  # the queue did not hold the keys of the step before
+        "forgotten": 0.0,  # it did not hold the keys of the step before that
+        # Of the whole run.
+        "views": 2.0,  # augmented images per image and step
+        "rate": 0.0,  # share of its way to the query encoder that the key encoder went in a step, the median
+        "expected_rate": 0.0,  # 1 - momentum
+        "key_graded": False,  # whether a gradient arrived at the key encoder
+        "returned_key": False,  # whether the returned network has the key encoder's weights
+    }
+
+    exercise: MomentumTraining
+
+    def __init__(self, exercise: MomentumTraining, networks: tuple[nn.Module, ...], seed: int) -> None:
+        super().__init__(exercise, networks, seed)
+        self.query_encoder = nn.Sequential(*networks)
+        self.key_encoder = copy.deepcopy(self.query_encoder)
+        rows = torch.randn(exercise.queue_size, NUM_PROJECTIONS, device=self.device)
+        self.queue = F.normalize(rows, dim=1)
+        self.seen: dict[str, Tensor] = {}  # what each encoder's first layer was given since the last loss
+        self.last_queue = self.queue
+        self.past: list[tuple[Tensor, Tensor]] = []  # queries and keys of the last two steps, unit vectors
+        self.old_key = self._weights(self.key_encoder)
+        self.rates: list[float] = []
+        self.num_views = 0
+        self.steps: defaultdict[str, list[bool]] = defaultdict(list)  # what was so, at each step, by its name
+        self._watch_input("query", self.query_encoder)
+        self._watch_input("key", self.key_encoder)
+
+    def call(self, train: Callable[..., object]) -> object:
+        return train(
+            self.query_encoder,
+            self.key_encoder,
+            self.images(),
+            queue=self.queue.clone(),
+            augment=self.view,
+            loss=self.loss,
+            epochs=self.exercise.epochs,
+            batch_size=self.exercise.batch_size,
+            lr=self.exercise.lr,
+            momentum=self.exercise.momentum,
+        )
+
+    def view(self, images: Tensor) -> Tensor:
+        self.num_views += len(images)
+        return super().view(images)
+
+    def loss(self, query: Tensor, keys: Tensor, queue: Tensor) -> Tensor:
+        """InfoNCE on cosines, by how far the queue is ahead: other words than the lab asks for, whose losses
+        are withheld while it is graded. A queue that is not normalised is taken as it is."""
+        self.another_step()
+        shapes = [tuple(x.shape) for x in (query, keys, queue)]
+        if any(len(shape) != 2 or shape[1] != NUM_PROJECTIONS for shape in shapes) or len(query) != len(keys):
+            raise ValueError(
+                f"the loss takes queries (B, {NUM_PROJECTIONS}), keys (B, {NUM_PROJECTIONS}) and a queue"
+                f" (K, {NUM_PROJECTIONS}), got {shapes[0]}, {shapes[1]} and {shapes[2]}"
+            )
+        queue = queue.detach().clone()
+        q, k, temperature = F.normalize(query, dim=1), F.normalize(keys, dim=1), self.exercise.temperature
+        ahead = (q @ queue.T / temperature).logsumexp(dim=1) - (q * k).sum(dim=1) / temperature  # (B,)
+        value = F.softplus(ahead).mean()
+        self._note_encoders(keys)
+        self._note_queue(q.detach(), k.detach(), queue)
+        self.note(value)
+        return value
+
+    def _watch_input(self, name: str, encoder: nn.Module) -> None:
+        first = next(module for module in encoder.modules() if list(module.parameters(recurse=False)))
+
+        # A copy of the encoder copies this hook with it: only the encoder that was handed out counts.
+        def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            if module is first:
+                self.seen[name] = inputs[0].detach()
+
+        first.register_forward_pre_hook(note)
+
+    def _note_encoders(self, keys: Tensor) -> None:
+        self.steps["keys_attached"].append(keys.requires_grad)
+        self.steps["unasked"].append("query" not in self.seen)
+        self.steps["unkeyed"].append("key" not in self.seen)
+        self.identical += len(self.seen) == 2 and torch.equal(self.seen["query"], self.seen["key"])
+        self.seen.clear()
+        query, key = self._weights(self.query_encoder), self._weights(self.key_encoder)
+        way = query - self.old_key
+        if way.any():  # at first the two are the same, and nothing can be seen
+            self.rates.append(float((key - self.old_key) @ way / (way @ way)))
+        self.old_key = key
+
+    @staticmethod
+    def _weights(encoder: nn.Module) -> Tensor:
+        """The first layer's weights, as a vector: what happens to them happens to all."""
+        return next(encoder.parameters()).detach().double().flatten().clone()
+
+    def _note_queue(self, query: Tensor, keys: Tensor, queue: Tensor) -> None:
+        steps = self.steps
+        steps["resized"].append(queue.shape != self.queue.shape)
+        steps["unnormalised"].append(bool(((queue.norm(dim=1) - 1).abs() > 1e-2).any()))
+        steps["leaked"].append(self._held(keys, queue))
+        if self.past:
+            last_query, last_keys = self.past[-1]
+            steps["unchanged"].append(torch.equal(queue, self.last_queue))
+            steps["misplaced"].append(self._held(last_query, queue))
+            steps["unremembered"].append(not self._held(last_keys, queue))
+        if len(self.past) == 2:
+            steps["forgotten"].append(not self._held(self.past[0][1], queue))
+        self.last_queue = queue
+        self.past = [*self.past[-1:], (query, keys)]
+
+    def notes(self, result: object) -> dict[str, Note]:
+        images = max(len(self.losses), 1) * self.exercise.batch_size
+        return {
+            **super().notes(result),
+            **{name: share(seen) for name, seen in self.steps.items()},
+            "views": self.num_views / images,
+            "followed": share(rate != 0 for rate in self.rates) if self.rates else 1.0,
+            "rate": median(self.rates) if self.rates else 0.0,
+            "expected_rate": 1 - self.exercise.momentum,
+            "key_graded": any(p.grad is not None for p in self.key_encoder.parameters()),
+            "returned_key": isinstance(result, nn.Module)
+            and moved(self.key_encoder[0], self.backbone)
+            and not moved(result, self.key_encoder[0]),
+        }
+
+    @staticmethod
+    def _held(rows: Tensor, queue: Tensor) -> bool:
+        """Whether nine in ten of the unit vectors (B, D), or more, are rows of the queue (K, D), rescaled."""
+        if queue.shape[1:] != rows.shape[1:] or len(queue) == 0:
+            return False
+        distance = torch.cdist(rows, F.normalize(queue, dim=1), compute_mode="donot_use_mm_for_euclid_dist")
+        return bool((distance.amin(dim=1) < 1e-4).float().mean() >= 0.9)
+
+
+@dataclass(frozen=True)
+class MomentumTraining(ViewTraining):
+    """`train(query_encoder, key_encoder, images, queue=..., augment=..., loss=..., epochs=..., ...)`.
+
+    Args:
+        queue_size: keys in the queue; at least three batches, so that two earlier ones are always in it.
+        momentum: of the key encoder.
+    """
+
+    watch: ClassVar[type[Watch]] = MomentumWatch
+
+    queue_size: int = 256
+    momentum: float = 0.98
+
+
+TRAIN_MOCO = MomentumTraining(
     "train_moco",
     train_moco,
     (

@@ -50,12 +50,7 @@ def question(name: str, secret: str, device: str) -> Question:
     """
     exercise = get(name)
     if isinstance(exercise, TrainingExercise):
-        numbers = {f.name: getattr(exercise, f.name) for f in fields(exercise)}
-        plain = {key: value for key, value in numbers.items() if isinstance(value, str | int | float)}
-        # The world in which the student's loop trains is the public one; it is measured in another.
-        asked: dict[str, Any] = {"kind": type(exercise).__name__, "exercise": plain}
-        asked |= {"seed": PUBLIC_SEED, "device": device, "seconds": SECONDS_OF_TRAINING}
-        return Question((), 0, (), {"ask": "training", **asked}, {})
+        return Question((), 0, (), _asked_to_train(exercise, device), {})
     public = on_devices(exercise, PUBLIC_SEED, 1, device)
     cases = public + on_devices(exercise, as_number(secret), SECRET_ROUNDS, device)
     header = {"ask": "function", "seconds": SECONDS_A_CASE, "cases": [_asked(case) for case in cases]}
@@ -66,6 +61,23 @@ def question(name: str, secret: str, device: str) -> Question:
         if isinstance(tensor, Tensor)
     }
     return Question(cases, len(public), right_answers(exercise, cases), header, tensors)
+
+
+def _asked_to_train(exercise: TrainingExercise, device: str) -> dict[str, Any]:
+    """The class of the exercise, which the kernel has too, and its numbers.
+
+    The world in which the student's loop trains is the public one; it is measured in another.
+    """
+    values = {f.name: getattr(exercise, f.name) for f in fields(exercise)}
+    return {
+        "ask": "training",
+        "module": type(exercise).__module__,
+        "kind": type(exercise).__name__,
+        "exercise": {key: value for key, value in values.items() if isinstance(value, str | int | float)},
+        "seed": PUBLIC_SEED,
+        "device": device,
+        "seconds": SECONDS_OF_TRAINING,
+    }
 
 
 def on_devices(exercise: Exercise, seed: int, rounds: int, device: str) -> list[Case]:

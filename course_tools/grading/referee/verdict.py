@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from course_lib.check.examine import PUBLIC_SEED
 from course_lib.check.ladder import Verdict, judge
-from course_lib.check.training import judge_training, networks, with_accuracy
-from course_lib.check.watch import moved
-from course_lib.exercises import Answer, Case, Exercise, Trace, TrainingExercise
+from course_lib.check.training import judge_training, networks, scored
+from course_lib.exercises import Answer, Case, Exercise, TrainingExercise
+from course_lib.exercises.training import Note, Notes, Trace, moved
 from course_tools.grading.referee.questions import Question, as_number
 
 MAX_SENTENCE = 600
@@ -115,49 +114,38 @@ def _listed(names: object) -> list[Any]:
 
 
 def _on_training(exercise: TrainingExercise, given: HandIn, seed: int) -> Verdict:
-    trace = _trace(given.header)
-    start, _ = networks(exercise, PUBLIC_SEED)
+    trace = _trace(exercise, given.header)
+    start = networks(exercise, PUBLIC_SEED)[0]
     network = None
     if given.tensors:
-        network = _rebuilt(start, given.tensors)
-        trace = replace(trace, returned_moved=moved(network, start))
-    elif trace.features is not None and not trace.error:
+        if any(tensor.dtype not in _DTYPES for tensor in given.tensors.values()):
+            raise Unreadable("the network you return has weights of an unusual type.")
+        try:
+            network = exercise.rebuilt(start, given.tensors)
+        except ValueError as error:
+            raise Unreadable(str(error)) from None
+        trace.notes.returned_moved = moved(network, start)  # known here: the kernel need not be believed
+    verdict = judge_training(exercise, scored(exercise, trace, network, PUBLIC_SEED, world=seed))
+    if network is None and verdict.rung in ("score", ""):
         raise Unreadable("no network was handed in.")
-    return judge_training(exercise, with_accuracy(exercise, trace, network, PUBLIC_SEED, world=seed))
+    return verdict
 
 
-def _rebuilt(start: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
-    """The network with these weights, which may be those of a module around it (nn.Sequential(backbone))."""
-    wanted = start.state_dict()
-    last = list(wanted)[-1]
-    prefix = next((key.removesuffix(last) for key in weights if key.endswith(last)), "")
-    own = {key: weights.get(prefix + key) for key in wanted}
-    if any(t is None or t.shape != wanted[key].shape or t.dtype not in _DTYPES for key, t in own.items()):
-        raise Unreadable("the network you return is not the backbone that your function was given.")
-    if not all(bool(tensor.isfinite().all()) for tensor in own.values() if tensor is not None):
-        raise Unreadable("the network you return has weights that are not finite.")
-    network = copy.deepcopy(start)
-    network.load_state_dict(own)
-    return network
-
-
-def _trace(header: Mapping[str, Any]) -> Trace:
+def _trace(exercise: TrainingExercise, header: Mapping[str, Any]) -> Trace:
     """The notes on the training, each of the type that it should have."""
-    kinds: list[type[Trace]] = [Trace, *Trace.__subclasses__()]
-    kind = next((each for each in kinds if each.__name__ == header.get("kind")), None)
-    told = header.get("trace")
-    if not isinstance(told, dict) or kind is None:
+    told = header.get("notes")
+    if not isinstance(told, dict):
         raise Unreadable("what was handed in says nothing about the training.")
-    known = {f.name: _like(f.default, told[f.name]) for f in fields(kind) if f.name in told}
-    return replace(kind(**known), accuracy=0.0, baseline=0.0)
+    notes = {name: _like(default, told.get(name)) for name, default in exercise.watch.NOTES.items()}
+    return Trace(Notes(**notes), error=_text(header.get("error", "")))
 
 
-def _like(default: object, value: object) -> Any:
+def _like(default: Note, value: object) -> Note:
     """`value` if it is of the type of `default`, else `default`."""
     if isinstance(default, str):
-        return _text(value)
+        return default if value is None else _text(value)
     if isinstance(default, tuple):
-        numbers = value if isinstance(value, list) else []
+        numbers = value if isinstance(value, list | tuple) else []
         return tuple(float(x) for x in numbers[:10_000] if isinstance(x, int | float))
     if default is None:
         return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -12,14 +12,14 @@ from watched import assert_named, assert_no_symptom, message, watched
 
 from course_lib.augment.views import Augment
 from course_lib.check.training import judge_training, observe
-from course_lib.exercises import MomentumTrainingExercise, get
+from course_lib.exercises import TrainingExercise, get
 
 QueueLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def exercise(**changes: object) -> MomentumTrainingExercise:
+def exercise(**changes: object) -> TrainingExercise:
     found = get("train_moco")
-    assert isinstance(found, MomentumTrainingExercise)
+    assert isinstance(found, TrainingExercise)
     return replace(found, **changes)  # type: ignore[arg-type]
 
 
@@ -420,11 +420,12 @@ def test_an_exception_is_told_with_the_line() -> None:
 def test_what_is_seen_is_plain_data() -> None:
     trace, network = observe(SHORT, Loop(), seed=0)
     assert isinstance(network, nn.Module)
-    assert {type(value) for value in vars(trace).values()} <= {bool, int, float, str, tuple}
+    assert {type(value) for value in vars(trace.notes).values()} <= {bool, int, float, str, tuple}
+    assert vars(trace.notes).keys() == SHORT.watch.NOTES.keys()
 
 
 def test_the_real_thing_beats_the_untrained_network_with_room_to_spare() -> None:
     full = exercise()
     trace = watched(full, full.reference)
-    assert trace.accuracy - trace.baseline > 1.5 * full.margin
+    assert trace.score - trace.baseline > 1.5 * full.margin
     assert judge_training(full, trace).passed

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 
-from course_lib.check.training import judge_training, observe, with_accuracy
-from course_lib.exercises import Trace, TrainingExercise
+from course_lib.check.training import judge_training, observe, scored
+from course_lib.exercises import TrainingExercise
+from course_lib.exercises.training import Trace
 
 Train = Callable[..., object]
 
 
 def watched(exercise: TrainingExercise, train: Train, seed: int = 0) -> Trace:
-    return with_accuracy(exercise, *observe(exercise, train, seed), seed)
+    return scored(exercise, *observe(exercise, train, seed), seed)
 
 
 def message(exercise: TrainingExercise, train: Train) -> str:
@@ -22,7 +23,7 @@ def assert_named(exercise: TrainingExercise, train: Train, name: str) -> None:
     trace = watched(exercise, train)
     verdict = judge_training(exercise, trace)
     assert not verdict.passed
-    assert verdict.sentences == (symptom.finding.format(**vars(trace)), symptom.advice)
+    assert verdict.sentences == (symptom.finding.format(**vars(trace.notes)), symptom.advice)
     assert "{" not in verdict.sentences[0]
 
 

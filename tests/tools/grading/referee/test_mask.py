@@ -100,7 +100,10 @@ def test_no_body_of_a_withheld_function_is_left_in_any_file(library: Path, week:
         module = ".".join(parts).removesuffix(".__init__")
         if module in mask.CLIENT or not any(f"{module}.".startswith(f"{prefix}.") for prefix in prefixes):
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        handed_out = mask.training_classes(module)
+        tree.body = [node for node in tree.body if getattr(node, "name", "") not in handed_out]
+        for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 body = node.body[ast.get_docstring(node) is not None :]
                 assert [ast.unparse(each).split("(")[0] for each in body] == ["_withheld"], (path, node.name)
@@ -108,6 +111,33 @@ def test_no_body_of_a_withheld_function_is_left_in_any_file(library: Path, week:
             if isinstance(node, ast.Lambda):
                 assert ast.unparse(node.body).startswith("_withheld("), (path, node.lineno)
     assert seen > 100
+
+
+def test_only_what_a_training_loop_is_handed_stays_whole() -> None:
+    kept = {name for week in mask.EXERCISES for name in mask.training_classes(f"{week}.encoder")}
+    assert kept >= {"PairWatch", "EncoderTraining", "MomentumWatch", "MomentumTraining"}
+    assert "SimCLR" not in kept
+    assert mask.training_classes("course_lib.methods.simclr") == ()
+    kept_whole = mask.masked(SOURCE, "course_lib.exercises.week1.thing", mask.EXERCISES, ["Thing"])
+    assert "self.size ** 2" in kept_whole
+    assert "the answer" not in kept_whole
+
+
+TRAIN = """
+from importlib import import_module
+from course_lib.check.training import observe
+
+for module, name in (("week1.encoder", "EncoderTraining"), ("week2.encoder", "MomentumTraining")):
+    kind = getattr(import_module(f"course_lib.exercises.{module}"), name)
+    exercise = kind(name, None, (), 0.1, count=64, epochs=1, batch_size=32)
+    trace, network = observe(exercise, lambda network, *rest, **options: network, seed=0, device="cpu")
+    found[name] = f"{trace.error}{type(network).__name__} {trace.notes.returned_moved}"
+"""
+
+
+def test_a_training_loop_is_handed_what_it_needs(library: Path, tmp_path: Path) -> None:
+    found = run_in(library, TRAIN, tmp_path)
+    assert found == {"EncoderTraining": "SmallConvNet False", "MomentumTraining": "Sequential True"}
 
 
 def test_what_is_not_withheld_is_the_same_text(library: Path, week: int) -> None:
