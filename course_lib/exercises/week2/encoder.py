@@ -412,7 +412,7 @@ TRAIN_MOCO = MomentumTraining(
             credit=0.0,
         ),
     ),
-    margin=0.08,  # over seven seeds the reference gained 0.15 to 0.18
+    margin=0.2,  # half-way between what learns and what does not: benchmarks/results/training_margins.md
     count=1536,
     epochs=8,
     batch_size=32,
