@@ -2,9 +2,12 @@
 
     python benchmarks/nt_xent.py
 
-Forward and backward of N pairs of 128 numbers, float32, one thread, all in one process. Each loss takes turns
-with the plain version, and the processor times of each turn are divided, so that a busy moment meets both.
-Peak memory is that of a fresh process each. Writes results/nt_xent.md.
+Forward and backward of N pairs of 128 numbers, float32. Each loss takes turns with the plain version, and
+the times of each turn are divided, so that a busy moment meets both. With one thread the processor's time
+counts; with two the clock's, since threads that wait for each other use no processor: alone, and beside
+another program that keeps a core busy. Peak memory is that of a fresh process each.
+
+Writes results/nt_xent.md.
 """
 
 from __future__ import annotations
@@ -15,9 +18,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +34,20 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 TEMPERATURE = 0.1
 DIM = 128
-REPEATS = {64: 100, 256: 60, 512: 30, 1024: 15, 4096: 5}
+REPEATS = {64: 100, 128: 100, 256: 60, 512: 30, 1024: 15, 4096: 5}
+
+
+class Setting(NamedTuple):
+    threads: int
+    busy: bool  # whether another program keeps a core busy
+    most: int  # pairs
+
+    def __str__(self) -> str:
+        threads = "one thread" if self.threads == 1 else f"{self.threads} threads"
+        return f"{threads}, another program busy" if self.busy else threads
+
+
+SETTINGS = (Setting(1, False, 4096), Setting(2, False, 1024), Setting(2, True, 1024))
 MEMORY_PAIRS = (1024, 4096)
 RESULTS = Path(__file__).parent / "results" / "nt_xent.md"
 
@@ -90,12 +108,26 @@ LOSSES: dict[str, tuple[Callable[[], Loss], int]] = {
 
 
 def seconds(loss: Loss, z1: Tensor, z2: Tensor) -> tuple[float, Tensor, Tensor]:
-    """Processor time of value and gradient, the value, and the gradient of the first views."""
+    """Time of value and gradient, the value, and the gradient of the first views."""
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     a, b = z1.clone().requires_grad_(), z2.clone().requires_grad_()
-    start = time.process_time()
+    start = clock()
     value = loss(a, b)
     value.backward()
-    return time.process_time() - start, value.detach(), a.grad  # type: ignore[return-value]
+    return clock() - start, value.detach(), a.grad  # type: ignore[return-value]
+
+
+@contextmanager
+def in_setting(setting: Setting) -> Iterator[None]:
+    torch.set_num_threads(setting.threads)
+    other = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if setting.busy else None
+    try:
+        yield
+    finally:
+        torch.set_num_threads(1)
+        if other:
+            other.kill()
+            other.wait()
 
 
 def compare(pairs: int, repeats: int) -> dict[str, list[float]]:
@@ -109,16 +141,18 @@ def compare(pairs: int, repeats: int) -> dict[str, list[float]]:
         torch.testing.assert_close(
             seconds(loss, z1, z2)[1:], seconds(plain, z1, z2)[1:], rtol=1e-3, atol=1e-5
         )
-        for _ in range(repeats):
-            base, taken = seconds(plain, z1, z2)[0], seconds(loss, z1, z2)[0]
+        for number in range(repeats):
+            turns = (plain, loss) if number % 2 else (loss, plain)  # nobody is always the second
+            took = {each: seconds(each, z1, z2)[0] for each in turns}
+            base, taken = took[plain], took[loss]
             ratios["plain"].append(base)
             ratios[name].append(taken / base)
     return ratios
 
 
-def peak_megabytes(name: str, pairs: int) -> float:
+def peak_megabytes(name: str, pairs: int, threads: int) -> float:
     """Peak memory of one value and gradient beyond that of a tiny one, in a process of its own."""
-    command = [sys.executable, __file__, "--peak", name, "--pairs", str(pairs)]
+    command = [sys.executable, __file__, "--peak", name, "--pairs", str(pairs), "--threads", str(threads)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -147,48 +181,50 @@ def processor() -> str:
     return f"{models[0]} ({len(models)} cores)" if models else platform.machine()
 
 
-def report() -> str:
-    times = {}
-    for pairs, repeats in REPEATS.items():
-        times[pairs] = compare(pairs, repeats)
-        print({name: round(statistics.median(t), 4) for name, t in times[pairs].items()}, file=sys.stderr)
-    rows = []
-    for name in LOSSES:
-        cells = []
-        for pairs in REPEATS:
-            measured = sorted(times[pairs].get(name, []))
-            if not measured:
-                cells.append("-")
-            elif name == "plain":
-                cells.append(f"1 ({1000 * statistics.median(measured):.3g} ms)")
-            else:
-                low, high = measured[len(measured) // 4], measured[3 * len(measured) // 4]
-                cells.append(f"{statistics.median(measured):.2f} ({low:.2f}-{high:.2f})")
-        rows.append([name, *cells])
-    memory = [
-        [name, *(f"{peak_megabytes(name, pairs):.0f}" for pairs in MEMORY_PAIRS)]
+def times(setting: Setting) -> list[str]:
+    """The table of one setting."""
+    columns = {pairs: repeats for pairs, repeats in REPEATS.items() if pairs <= setting.most}
+    with in_setting(setting):
+        ratios = {pairs: compare(pairs, repeats) for pairs, repeats in columns.items()}
+    rows = [[name, *(cell(name, ratios[pairs].get(name, [])) for pairs in columns)] for name in LOSSES]
+    return table(["N pairs", *map(str, columns)], rows)
+
+
+def cell(name: str, measured: list[float]) -> str:
+    if not measured:
+        return "-"
+    if name == "plain":
+        return f"1 ({1000 * statistics.median(measured):.3g} ms)"
+    low, _, high = statistics.quantiles(measured)
+    return f"{statistics.median(measured):.2f} ({low:.2f}-{high:.2f})"
+
+
+def memory() -> list[str]:
+    columns = [(pairs, threads) for threads in (1, 2) for pairs in MEMORY_PAIRS]
+    rows = [
+        [name, *(f"{peak_megabytes(name, *column):.0f}" for column in columns)]
         for name, (_, most) in LOSSES.items()
         if most >= max(MEMORY_PAIRS)
     ]
+    words = {1: "one thread", 2: "2 threads"}
+    return table(["N pairs", *(f"{pairs}, {words[threads]}" for pairs, threads in columns)], rows)
+
+
+def report() -> str:
     packages = ("torch", "lightly", "pytorch-metric-learning")
-    return "\n".join(
-        [
-            "# NT-Xent: time and memory of value and gradient",
-            "",
-            f"{processor()}, one thread, Python {platform.python_version()}, "
-            + ", ".join(f"{name} {version(name)}" for name in packages)
-            + f". {DIM} numbers a projection, float32, temperature {TEMPERATURE}.",
-            "",
-            "Processor time relative to the plain version: median (quartiles) of repeated ratios.",
-            "",
-            *table(["N pairs", *map(str, REPEATS)], rows),
-            "",
-            "Peak memory in MB, beyond that of a tiny batch.",
-            "",
-            *table(["N pairs", *map(str, MEMORY_PAIRS)], memory),
-            "",
-        ]
-    )
+    parts = [
+        "# NT-Xent: time and memory of value and gradient",
+        f"{processor()}, Python {platform.python_version()}, "
+        + ", ".join(f"{name} {version(name)}" for name in packages)
+        + f". {DIM} numbers a projection, float32, temperature {TEMPERATURE}.",
+        "Time relative to the plain version: median (quartiles) of repeated ratios; "
+        "the processor's time for one thread, the clock's for two.",
+    ]
+    for setting in SETTINGS:
+        parts += [f"## {str(setting).capitalize()}", "\n".join(times(setting))]
+        print("\n\n".join(parts[-2:]), file=sys.stderr, flush=True)
+    parts += ["## Peak memory in MB, beyond that of a tiny batch", "\n".join(memory())]
+    return "\n\n".join(parts) + "\n"
 
 
 def main() -> None:
@@ -197,8 +233,9 @@ def main() -> None:
     )
     parser.add_argument("--peak", choices=LOSSES, help="print the peak memory of this one alone")
     parser.add_argument("--pairs", type=int, default=MEMORY_PAIRS[0], help="N, for --peak")
+    parser.add_argument("--threads", type=int, default=1, help="for --peak")
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(options.threads)
     if options.peak:
         print(measure_peak(options.peak, options.pairs))
         return

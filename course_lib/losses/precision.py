@@ -67,7 +67,7 @@ def check_labels(labels: Tensor, embeddings: Tensor, name: str = "labels") -> No
         )
 
 
-def check_positive(**values: float) -> None:
+def check_positive(**values: float | Tensor) -> None:
     for name, value in values.items():
         if not value > 0:
             raise ValueError(f"{name} must be greater than 0, got {value}")

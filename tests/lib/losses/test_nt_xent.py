@@ -60,6 +60,71 @@ def test_gradcheck(tile, rng):
 
 
 @pytest.mark.parametrize("tile", [None, 3])
+def test_gradcheck_of_the_temperature_and_of_the_gradient(tile, rng):
+    z1, z2 = (torch.tensor(x, requires_grad=True) for x in rng.standard_normal((2, 4, 3)))
+    temperature = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+
+    def loss(a, b, t):
+        return nt_xent_loss(a, b, temperature=t, tile=tile)
+
+    assert torch.autograd.gradcheck(loss, (z1, z2, temperature))
+    assert torch.autograd.gradgradcheck(loss, (z1, z2, temperature))
+    assert torch.autograd.gradgradcheck(lambda a, b: nt_xent_loss(a, b, temperature=0.3, tile=tile), (z1, z2))
+
+
+@pytest.mark.parametrize("shape", [(), (1,)])
+@pytest.mark.parametrize("n", [4, 200])
+def test_a_learnt_temperature_gets_the_gradient_of_a_plain_cross_entropy(n, shape, rng):
+    z1, z2 = (torch.tensor(x, requires_grad=True) for x in rng.standard_normal((2, n, 8)))
+    ours, theirs = (torch.full(shape, 0.2, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    nt_xent_loss(z1.detach(), z2, temperature=ours).backward()
+    plain(z1, z2, theirs).backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+    alone = torch.full(shape, 0.2, dtype=torch.float64, requires_grad=True)
+    nt_xent_loss(z1.detach(), z2.detach(), temperature=alone).backward()
+    torch.testing.assert_close(alone.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("tile", [None, 3])
+def test_a_penalty_on_the_gradient_is_learnt_from(tile, rng):
+    """Its own gradient is a second derivative; create_graph alone must be enough to get it."""
+    z1, z2 = torch.tensor(rng.standard_normal((2, 200, 3)))
+
+    def learnt(loss):
+        x = z1.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(loss(x), x, create_graph=True)
+        return torch.autograd.grad(slope.square().sum(), x)[0]
+
+    torch.testing.assert_close(
+        learnt(lambda x: nt_xent_loss(x, z2, tile=tile)), learnt(lambda x: plain(x, z2, 0.5))
+    )
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("n", [64, 300, 1100])  # in one go; in strips; in strips whatever the threads
+def test_nothing_is_lost_where_all_partners_agree_at_a_tiny_temperature(n, threads, rng):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        z1 = torch.tensor(rng.standard_normal((n, 32)), dtype=torch.float32, requires_grad=True)
+        z2 = z1.detach() + 0.05 * torch.tensor(rng.standard_normal((n, 32)), dtype=torch.float32)
+        loss = nt_xent_loss(z1, z2, temperature=0.001)
+        (gradient,) = torch.autograd.grad(loss, z1)
+        assert loss.item() >= 0
+        exact = torch.autograd.grad(plain(z1.double(), z2.double(), 0.001), z1)[0]
+        torch.testing.assert_close(gradient, exact, rtol=1e-3, atol=1e-8)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_loss_of_one_image_is_never_negative(seed):
+    z1, z2 = torch.randn(2, 1, 16, generator=torch.Generator().manual_seed(seed))
+    for tile in (None, 1):
+        assert nt_xent_loss(z1, z2, temperature=0.07, tile=tile) >= 0
+
+
+@pytest.mark.parametrize("tile", [None, 3])
 def test_backward_may_run_twice_and_inputs_may_be_shared(tile, rng):
     z = torch.tensor(rng.standard_normal((5, 3)), requires_grad=True)
     loss = nt_xent_loss(z, z.flip(0) + 0.1, temperature=0.2, tile=tile)
@@ -128,7 +193,8 @@ def test_tiles_keep_no_matrix(monkeypatch):
         return scores
 
     monkeypatch.setattr(module, "_strip", watched)
-    monkeypatch.setattr(module, "ROWS_IN_CACHE", 64)
+    monkeypatch.setattr(module, "_rows_of_a_strip", lambda z: 64)
+    monkeypatch.setattr(module, "_views_in_one_go", lambda z: 0)
     z1, z2 = torch.randn(2, 128, 8, requires_grad=True)
     nt_xent_loss(z1, z2, temperature=0.5, tile=64).backward()
     assert (len(made), max(alive)) == (8, 1)  # 4 strips, made twice; the last one lives until it is replaced
