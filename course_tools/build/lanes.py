@@ -80,10 +80,10 @@ def _child(job: Job, sender: Connection, lane: int, threads: int, lock: Any) -> 
         outcome = job.work(**job.arguments, bar=bar)
     except Exception as error:
         outcome = Outcome(job.name, perf_counter() - begin, problem=f"{type(error).__name__}: {error}")
-    sender.send(replace(outcome, cpu=_processor_seconds()))
+    sender.send(replace(outcome, cpu=processor_seconds()))
 
 
-def _processor_seconds() -> float:
+def processor_seconds() -> float:
     """Of this process and of all that it has waited for; 0 where the system does not tell."""
     try:
         import resource

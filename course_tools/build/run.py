@@ -6,17 +6,18 @@ import os
 import platform
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from filelock import FileLock
 from tqdm.auto import tqdm
 
 from course_tools.build import project
-from course_tools.build.lanes import Job, in_lanes
+from course_tools.build.lanes import Job, in_lanes, processor_seconds
 from course_tools.build.lecture import run_lecture
 from course_tools.build.outcome import Outcome, table
 from course_tools.build.report import write_report
@@ -68,9 +69,9 @@ def run(root: Path, options: Options) -> int:
     isolation = _isolation()
     print(f"Samples of students' work run in {isolation}.")
     build = root / "build"
-    state = State(build / "state.json", build / "report")
+    state = State(build)
     outcomes = {"sync": _synchronise(root)}
-    parts = {part.name: part for part in _parts(root, build, options)}
+    parts = {part.name: part for part in all_parts(root, options)}
     outcomes |= {name: outcomes.get(name, Outcome(name, 0)) for name in parts}  # the table's order
     todo = []
     for name, part in parts.items():
@@ -90,6 +91,19 @@ def run(root: Path, options: Options) -> int:
     index = write_report(build / "report", list(outcomes.values()), _facts(options, isolation))
     print(f"\n{table(list(outcomes.values()))}\n\nReport: {index}")
     return int(any(outcome.problem for outcome in outcomes.values()))
+
+
+def outcome_of(part: Part, state: State) -> Outcome:
+    """What comes of one part: an earlier outcome if nothing has changed since, else made in this process."""
+    known = state.recall(part.name, part.fingerprint)
+    if known:
+        return known
+    part.prepare()
+    begin = processor_seconds()
+    outcome = part.job.work(**part.job.arguments)
+    outcome = replace(outcome, cpu=processor_seconds() - begin)
+    state.remember(outcome, part.fingerprint)
+    return outcome
 
 
 def _synchronise(root: Path) -> Outcome:
@@ -112,13 +126,14 @@ def _prepared(part: Part) -> str:
     return ""
 
 
-def _parts(root: Path, build: Path, options: Options) -> list[Part]:
-    """The parts asked for, lectures (which take longest) first."""
+def all_parts(root: Path, options: Options) -> list[Part]:
+    """The parts asked for, lectures (which take longest) first; what they make lies in `root`/build."""
+    build = root / "build"
     parts = [
         _lecture(root, build, source.with_suffix(".ipynb"), options) for source in project.lectures(root)
     ]
     for source in project.labs(root):
-        parts += submissions(root, build, source.stem, options.seed)
+        parts += _submissions(root, build, source.stem, options.seed)
     return [part for part in parts if not options.only or any(word in part.name for word in options.only)]
 
 
@@ -137,7 +152,7 @@ def _lecture(root: Path, build: Path, notebook: Path, options: Options) -> Part:
     return Part(Job(notebook.stem, run_lecture, arguments), fingerprint(notebook, str(parameters)))
 
 
-def submissions(root: Path, build: Path, lab: str, seed: str) -> Iterator[Part]:
+def _submissions(root: Path, build: Path, lab: str, seed: str) -> Iterator[Part]:
     """The lab's solution, its blank release and its samples, handed in and graded under `build`."""
     from course_tools.grading.autograde import Course
 
@@ -163,14 +178,12 @@ def submissions(root: Path, build: Path, lab: str, seed: str) -> Iterator[Part]:
 
 def _hand_in(course: Course, solution: Path, student: str, expected: Expectation | Path) -> None:
     """Put a submission where nbgrader looks for it, in a course made anew if the lab has changed."""
-    from course_tools.grading.autograde import open_course, submit
+    from course_tools.grading.autograde import submit
     from course_tools.grading.samples import make_submission
 
-    made_from = course.folder / "made_from.txt"
-    basis = hash_files(solution, course.config_file)
-    if not made_from.is_file() or made_from.read_text() != basis:
-        open_course(course.folder, course.lab, solution, course.config_file)
-        made_from.write_text(basis)
+    course.folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(course.folder.with_suffix(".lock")):  # tests hand in from several processes
+        _open(course, solution)
     if isinstance(expected, Path):
         notebook = course.folder / "samples" / f"{student}.ipynb"
         notebook.parent.mkdir(exist_ok=True)
@@ -178,6 +191,17 @@ def _hand_in(course: Course, solution: Path, student: str, expected: Expectation
     else:
         notebook = course.solution if expected is SOLUTION else course.released
     submit(course, student, notebook)
+
+
+def _open(course: Course, solution: Path) -> None:
+    """Make the course, unless it is there and made from this lab."""
+    from course_tools.grading.autograde import open_course
+
+    made_from = course.folder / "made_from.txt"
+    basis = hash_files(solution, course.config_file)
+    if not made_from.is_file() or made_from.read_text() != basis:
+        open_course(course.folder, course.lab, solution, course.config_file)
+        made_from.write_text(basis)
 
 
 def _isolation() -> str:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from course_tools.build.lecture import run_lecture
 from course_tools.build.notebooks import has_tag, read
@@ -47,13 +48,19 @@ def run_seeds(root: Path, week: int, seeds: Sequence[int]) -> int:
 
 
 def claims(executed: Path) -> list[str]:
-    """What the tagged cells of an executed notebook printed or returned, as text, in their order."""
-    found = []
+    """What the tagged cells of an executed notebook printed or returned, each section's below its name."""
+    found, section, told = [], "", ""
     for cell in read(executed).cells:
-        if cell.cell_type != "code" or not any(has_tag(cell, tag) for tag in CLAIMS):
-            continue
-        texts = [
-            output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs
-        ]
-        found += [text.strip() for text in texts if text.strip() and not text.startswith("<")]
+        if cell.cell_type == "markdown":
+            section = next(reversed(re.findall(r"^##? (.+)$", cell.source, re.M)), section)
+        elif any(has_tag(cell, tag) for tag in CLAIMS):
+            said = [text for text in map(_text, cell.outputs) if text and not text.startswith("<")]
+            if said and section != told:
+                found.append(f"[{section}]")
+                told = section
+            found += said
     return found
+
+
+def _text(output: Any) -> str:
+    return str(output.get("text") or output.get("data", {}).get("text/plain", "")).strip()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from course_tools.build.outcome import Outcome
 from course_tools.build.state import State
 
 # Seconds on two cores that are otherwise free, so that eight weeks stay within what people wait for. A
@@ -20,8 +20,7 @@ def times(root: Path) -> int:
     Raises:
         ValueError: nothing has been run yet.
     """
-    known = State(root / "build" / "state.json", root / "build" / "report").known
-    rows = list(rows_of(known))
+    rows = rows_of(State(root / "build").outcomes())
     if not rows:
         raise ValueError("nothing has been run yet: `make course` records what each part takes")
     width = max(len(name) for name, _, _ in rows)
@@ -31,18 +30,17 @@ def times(root: Path) -> int:
     return int(any(seconds > budget for _, seconds, budget in rows))
 
 
-def rows_of(known: Mapping[str, Any]) -> list[tuple[str, float, int]]:
+def rows_of(outcomes: Sequence[Outcome]) -> list[tuple[str, float, int]]:
     """(part, seconds, budget) from what the main job remembers: lectures, solved labs, a lab's samples."""
     rows: list[tuple[str, float, int]] = []
     samples: dict[str, float] = {}
-    for name, entry in known.items():
-        outcome = entry["outcome"]
-        lab, _, student = name.partition("/")
+    for outcome in outcomes:
+        lab, _, student = outcome.name.partition("/")
         if not student:
-            rows.append((name, outcome.get("cpu", 0.0), LECTURE))
+            rows.append((lab, outcome.cpu, LECTURE))
         elif student == "solution":
-            rows.append((name, outcome["seconds"], SOLUTION))
+            rows.append((outcome.name, outcome.seconds, SOLUTION))
         else:
-            samples[lab] = samples.get(lab, 0.0) + outcome["seconds"]
+            samples[lab] = samples.get(lab, 0.0) + outcome.seconds
     rows += [(f"{lab}, blank and samples", seconds, SAMPLES) for lab, seconds in samples.items()]
     return sorted(rows)

@@ -2,14 +2,15 @@
 
 import html
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from course_lib.exercises import names
 from course_tools.build.notebooks import read
+from course_tools.build.outcome import Outcome
 from course_tools.build.project import find_root, labs, samples
-from course_tools.build.run import submissions
 from course_tools.build.submission import declared
 
 ROOT = find_root(Path(__file__))
@@ -20,25 +21,18 @@ STUDENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One nbgrader course for all submissions that this process grades."""
-    return tmp_path_factory.mktemp("build")
-
-
 def words(text: str) -> str:
     return " ".join(text.split())
 
 
 @pytest.mark.parametrize(("lab", "student"), STUDENTS)
-def test_a_submission_scores_what_it_should(lab: str, student: str, build: Path) -> None:
-    parts = {part.name: part for part in submissions(ROOT, build, lab, seed="271828")}
-    part = parts[f"{lab}/{student}"]
-    part.prepare()
-    outcome = part.job.work(**part.job.arguments)
+def test_a_submission_scores_what_it_should(
+    lab: str, student: str, outcome_of: Callable[[str], Outcome]
+) -> None:
+    outcome = outcome_of(f"{lab}/{student}")
     assert outcome.problem == ""
 
-    page = (build / "report" / outcome.pages[0]).read_text(encoding="utf-8")
+    page = (ROOT / "build" / "report" / outcome.pages[0]).read_text(encoding="utf-8")
     assert "BEGIN HIDDEN" not in page
     if student not in ("solution", "blank"):
         said = declared(ROOT / "tests" / "samples" / lab / f"{student}.py").says
