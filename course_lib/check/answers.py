@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import signal
+import sys
 import sysconfig
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -12,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from course_lib.exercises.base import Answer, Case, output_weights
@@ -47,30 +49,27 @@ def answer(function: Callable[..., object], case: Case) -> Answer:
     Raises:
         NotImplementedError: as raised by `function`: an item that was left blank.
     """
-    leaves = {
-        name: tensor.detach().clone().requires_grad_()
-        for name, tensor in case.tensors.items()
-        if tensor.is_floating_point()
-    }
+    leaves = {name: case.tensors[name].detach().clone().requires_grad_() for name in case.learnt}
     # Copies of the leaves: an in-place change is then noticed below instead of dying with torch's own words.
     given = {name: leaves[name].clone() if name in leaves else t.clone() for name, t in case.tensors.items()}
     options = {name: v.clone() if isinstance(v, Tensor) else v for name, v in case.options.items()}
     calls = _Calls()
     try:
-        with _same_random_numbers(case), torch.enable_grad(), calls:
+        with _same_random_numbers(case), torch.enable_grad(), _nothing_compiled(), calls:
             value = function(*given.values(), **options)
     except NotImplementedError:
         raise
     except (Exception, SystemExit, TimeLimit) as error:
-        return Answer(error=explain(error))
+        return Answer(error=explain(error), returned=type(error).__name__)
     originals = {**case.tensors, **case.options}
     altered = tuple(
         name
         for name, now in {**given, **options}.items()
         if isinstance(now, Tensor) and not torch.equal(now.detach(), originals[name])  # type: ignore[arg-type]
     )
-    if type(value) is not Tensor:
-        return Answer(returned=type(value).__name__, altered=altered)
+    if type(value) not in (Tensor, nn.Parameter):
+        return Answer(_from_numpy(value), type(value).__name__, altered=altered)
+    assert isinstance(value, Tensor)
     seen = Answer(
         value=value.detach(),
         altered=altered,
@@ -85,14 +84,24 @@ def answer(function: Callable[..., object], case: Case) -> Answer:
 
 
 def answer_all(function: Callable[..., object], cases: Sequence[Case], seconds: float) -> list[Answer]:
-    """Answers to the cases, in order, up to the first that ends in an exception or takes too long."""
+    """Answers to the cases, in order, up to the first that takes too long."""
     answers: list[Answer] = []
     for case in cases:
         with time_limit(seconds):
             answers.append(answer(function, case))
-        if answers[-1].error and answers[-1].value is None:
+        if answers[-1].returned == TimeLimit.__name__:
             break
     return answers
+
+
+def _from_numpy(value: object) -> Tensor | None:
+    """A number or an array as a tensor; None if it is neither."""
+    if not isinstance(value, int | float | np.number | np.ndarray):
+        return None
+    try:
+        return torch.from_numpy(np.array(value))
+    except TypeError:  # an array of texts or objects
+        return None
 
 
 def _gradients(value: Tensor, leaves: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -104,6 +113,16 @@ def _gradients(value: Tensor, leaves: dict[str, Tensor]) -> dict[str, Tensor]:
         name: torch.zeros_like(leaf) if gradient is None else gradient
         for (name, leaf), gradient in zip(leaves.items(), found, strict=True)
     }
+
+
+@contextmanager
+def _nothing_compiled() -> Iterator[None]:
+    """What is behind torch.compile runs as it is written: compiling could take longer than the limit."""
+    if "torch._dynamo" not in sys.modules:  # then nothing is compiled, and the import takes seconds
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
 
 
 @contextmanager

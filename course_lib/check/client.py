@@ -91,7 +91,8 @@ def _case(number: int, asked: dict[str, Any], tensors: dict[str, Tensor]) -> Cas
         return {name: tensors[f"{number}.{name}"] for name in names}
 
     options = asked["options"] | named(asked["tensor_options"])
-    return Case(named(asked["tensors"]), options).to(device=asked["device"])
+    case = Case(named(asked["tensors"]), options, differentiable=asked["differentiable"])
+    return case.to(device=asked["device"])
 
 
 def _header(each: Answer) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from course_lib.evaluate.factors import factor_scores, regression_probe_r2
 from course_lib.evaluate.features import features, raw_pixels
 from course_lib.evaluate.few_labels import few_label_accuracy, few_label_indices
 from course_lib.evaluate.finetune import fine_tune_accuracy
-from course_lib.evaluate.knn import knn_accuracy
+from course_lib.evaluate.knn import best_knn_accuracy, knn_accuracy
 from course_lib.evaluate.linear import linear_probe_accuracy
 from course_lib.evaluate.linear_sweep import Sweep, linear_probe_sweep
 from course_lib.evaluate.memory import backward_bytes
@@ -21,6 +21,7 @@ __all__ = [
     "Scoreboard",
     "Sweep",
     "backward_bytes",
+    "best_knn_accuracy",
     "clustering_accuracy",
     "clustering_scores",
     "collapse_meter",

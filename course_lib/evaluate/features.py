@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from weakref import WeakKeyDictionary
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib.evaluate.encoder import encoder_of
@@ -87,9 +88,22 @@ def fingerprint(tensors: Iterable[Tensor]) -> str:
     return digest.hexdigest()
 
 
-def raw_pixels(images: Tensor) -> Tensor:
-    """The pixels themselves as features, (N, 3, H, W) -> (N, 3HW), float32: what one gets for free."""
-    return to_float(images).flatten(1)
+def raw_pixels(images: Tensor, size: int | None = None) -> Tensor:
+    """The pixels themselves as features, (N, 3, H, W) -> (N, 3HW), float32: what one gets for free.
+
+    Args:
+        size: average over rectangles first, so that size x size of them are left: (N, 3 * size * size). That
+            takes away noise and small shifts, and makes neighbours far better than pixel by pixel.
+
+    Raises:
+        ValueError: size is below 1, or the images have fewer pixels than that.
+    """
+    pixels = to_float(images)
+    if size is None:
+        return pixels.flatten(1)
+    if not 1 <= size <= min(images.shape[-2:]):
+        raise ValueError(f"size must be between 1 and the images' {min(images.shape[-2:])} px, got {size}")
+    return F.adaptive_avg_pool2d(pixels, size).flatten(1)
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -19,6 +19,8 @@ class Case:
         about: what is special about this input ("two identical rows"); empty for an ordinary one.
         question: what to ask a student who returns inf or NaN here, as a sentence.
         given_on: the device on which the function gets the tensors, if not the one they are on here.
+        differentiable: whether the floating-point tensors come with requires_grad, and their gradients are
+            taken; else they are plain tensors.
     """
 
     tensors: dict[str, Tensor]
@@ -26,6 +28,7 @@ class Case:
     about: str = ""
     question: str = ""
     given_on: str = ""
+    differentiable: bool = True
 
     @property
     def dtype(self) -> torch.dtype:
@@ -35,6 +38,12 @@ class Case:
     @property
     def device(self) -> torch.device:
         return torch.device(self.given_on or next(iter(self.tensors.values())).device)
+
+    @property
+    def learnt(self) -> tuple[str, ...]:
+        """Names of the tensors whose gradient is taken."""
+        names = (name for name, tensor in self.tensors.items() if tensor.is_floating_point())
+        return tuple(names) if self.differentiable else ()
 
     def to(self, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> Case:
         """The same input with its floating-point tensors cast, and all of them on `device`."""
@@ -80,20 +89,25 @@ class Exercise:
     Args:
         name: also the nbgrader grade id.
         reference: the course's own function.
-        cases: (seed, rounds) -> inputs; every round draws new ones, the hard inputs are in each.
+        draw: (seed, rounds) -> inputs; every round draws new ones, the hard inputs are in each.
         misconceptions: usual mistakes.
-        differentiable: whether gradients with respect to the floating-point tensors are compared.
+        differentiable: whether gradients with respect to the floating-point tensors are compared. If not,
+            the inputs carry no graph.
         vectorised: whether the number of torch calls must not grow with the batch.
         result: what is returned, in a student's words.
     """
 
     name: str
     reference: Callable[..., Tensor]
-    cases: Callable[[int, int], list[Case]]
+    draw: Callable[[int, int], list[Case]]
     misconceptions: tuple[Misconception, ...]
     differentiable: bool = True
     vectorised: bool = False
     result: str = "a scalar: one number for the whole batch"
+
+    def cases(self, seed: int, rounds: int) -> list[Case]:
+        """The inputs that `draw` makes, with gradient or without, as the exercise wants it."""
+        return [replace(case, differentiable=self.differentiable) for case in self.draw(seed, rounds)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +115,8 @@ class Answer:
     """What a function did with one case. Plain data, so that it can be judged far from where it ran.
 
     Args:
-        value: the tensor that came back, detached; None if something else did.
+        value: the tensor that came back, detached, or the number or array as a tensor; None if something
+            else did.
         returned: the name of the type that came back.
         error: why there is nothing to judge (an exception), as a sentence; empty if there was none.
         altered: names of the inputs that were modified in place.

@@ -37,7 +37,7 @@
 # **How to work.** Every item is one function with a docstring that says all you need, a cell to try it in, and a cell that
 # checks it. `check` tries your function on many inputs and tells you in a sentence what kind of mistake it found; it will
 # be run again for your mark, on other inputs. Right values with a wrong gradient, or with a loop that should not be there,
-# earn half of an item's points; values that go wrong on unusual inputs only, a quarter. Replace `raise
+# earn half of an item's points; values that go wrong (or a crash) on unusual inputs only, a quarter. Replace `raise
 # NotImplementedError` by your code, and do not change the names. Stuck? Each item has two folded hints. Anything from
 # torch is allowed; the course's own methods are not there when your lab is graded.
 #

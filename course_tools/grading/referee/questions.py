@@ -95,4 +95,5 @@ def _asked(case: Case) -> dict[str, Any]:
         "options": {key: value for key, value in case.options.items() if key not in tensors},
         "tensor_options": sorted(tensors),
         "device": case.device.type,
+        "differentiable": case.differentiable,
     }

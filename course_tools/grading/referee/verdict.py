@@ -83,7 +83,7 @@ def _answer(number: int, case: Case, each: object, given: HandIn) -> Answer:
             kind = str(tensor.dtype).removeprefix("torch.")
             raise Unreadable(f"the answer to input {number} is a tensor of type {kind}.")
     error = _text(each.get("error", ""))
-    learnt = {name for name, tensor in case.tensors.items() if tensor.is_floating_point()}
+    learnt = set(case.learnt)
     if value is not None and not error and gradients.keys() != learnt:
         raise Unreadable(f"the answer to input {number} comes without its gradients.")
     altered, calls = each.get("altered"), each.get("calls")

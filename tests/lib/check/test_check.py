@@ -15,6 +15,10 @@ from torch import Tensor, nn
 
 from course_lib.check import CheckFailed, check
 from course_lib.check import check as check_function
+from course_lib.check.examine import examine
+from course_lib.check.ladder import HALF, QUARTER, Verdict
+from course_lib.exercises import get
+from course_lib.losses import semi_hard_triplet_loss
 from course_tools.grading.samples import answers_of_a_sample
 
 check_module = sys.modules[check_function.__module__]
@@ -37,6 +41,10 @@ def told(name: str, function: object) -> str:
     with pytest.raises(CheckFailed) as failure:
         check(name, function)
     return str(failure.value)
+
+
+def verdict(name: str, function: Callable[..., object]) -> Verdict:
+    return examine(get(name), function, seed=0)
 
 
 def after(change: Callable[[Tensor], object]) -> Callable[..., object]:
@@ -134,7 +142,7 @@ class OtherTensor(Tensor):
         (lambda loss: None, "you return None: is a `return` missing?"),
         (lambda loss: loss.item(), "you return a Python float: gradients end there"),
         (lambda loss: loss.detach().cpu().numpy(), "you return a NumPy array"),
-        (lambda loss: np.float64(loss.item()), "you return a float64"),
+        (lambda loss: np.float64(loss.item()), "you return a NumPy number (float64): gradients end there"),
         (lambda loss: (loss, loss), "you return several values (a tuple)"),
         (lambda loss: [loss], "you return a list"),
         (lambda loss: Agreeable(), "you return a Agreeable: expected a torch.Tensor"),
@@ -143,6 +151,117 @@ class OtherTensor(Tensor):
 )
 def test_wrong_types(change: Callable[[Tensor], object], sentence: str) -> None:
     assert sentence in told("nt_xent_loss", after(change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda loss: loss.item(),
+        lambda loss: loss.detach().numpy(),
+        lambda loss: np.float64(loss.item()),
+        lambda loss: loss[None],
+    ],
+)
+def test_a_right_number_in_the_wrong_wrapping_earns_half(change: Callable[[Tensor], object]) -> None:
+    assert verdict("nt_xent_loss", after(change)).credit == HALF
+    assert verdict("nt_xent_loss", after(lambda loss: change(loss + 1))).credit == 0
+
+
+def test_a_parameter_is_a_tensor() -> None:
+    def step(
+        view1: Tensor, view2: Tensor, encoder: Tensor, projector: Tensor, *, lr: float, temperature: float
+    ) -> Tensor:
+        """As with a layer and an optimiser."""
+        layer = nn.Linear(encoder.shape[1], encoder.shape[0], bias=False, dtype=encoder.dtype)
+        layer.weight = nn.Parameter(encoder.clone())
+        z1, z2 = (F.relu(layer(view)) @ projector.T for view in (view1, view2))
+        right(z1, z2, temperature=temperature).backward()
+        torch.optim.SGD(layer.parameters(), lr=lr).step()
+        return layer.weight
+
+    check("simclr_step", step)
+
+
+def test_items_without_gradient_get_plain_tensors() -> None:
+    """A student may ask for gradients of an input, or build a graph twice over it."""
+
+    def step(
+        view1: Tensor, view2: Tensor, encoder: Tensor, projector: Tensor, *, lr: float, temperature: float
+    ) -> Tensor:
+        assert not any(x.requires_grad for x in (view1, view2, encoder, projector))
+        encoder.requires_grad_()
+        z1, z2 = (F.relu(view @ encoder.T) @ projector.T for view in (view1, view2))
+        right(z1, z2, temperature=temperature).backward()
+        assert encoder.grad is not None
+        return encoder - lr * encoder.grad
+
+    check("simclr_step", step)
+
+
+def test_differentiable_items_get_inputs_with_a_graph() -> None:
+    def seen(z1: Tensor, z2: Tensor, *, temperature: float) -> Tensor:
+        assert z1.requires_grad
+        assert z2.requires_grad
+        return right(z1, z2, temperature=temperature)
+
+    check("nt_xent_loss", seen)
+
+
+def test_digits_that_only_float64_shows_are_told_as_such() -> None:
+    def with_eps(z1: Tensor, z2: Tensor, *, temperature: float) -> Tensor:
+        probability = (-F.cross_entropy(*logits_and_partners(z1, z2, temperature), reduction="none")).exp()
+        return -(probability + 3e-7).log().mean()
+
+    found = verdict("nt_xent_naive", with_eps)
+    assert found.sentences[0] == "right to 4 digits on every input, but not to the precision of float64."
+    assert "Is a small number (1e-8, eps) added" in found.sentences[1]
+    assert found.credit == HALF
+
+
+def test_a_crash_on_a_special_input_costs_what_a_wrong_value_there_costs() -> None:
+    """And it is told with the question of that input, and what the others came to."""
+
+    def slices(queue: Tensor, keys: Tensor, *, start: int) -> Tensor:
+        queue, keys = queue.detach().clone(), F.normalize(keys.detach(), dim=1)
+        queue[start : start + len(keys)] = keys
+        return queue
+
+    found = verdict("enqueue", slices)
+    assert (found.rung, found.credit) == ("runs", QUARTER)
+    assert "It was called on keys that reach past the end" in " ".join(found.sentences)
+    assert "Ordinary inputs are right." in " ".join(found.sentences)
+
+    def stacks(embeddings: Tensor, labels: Tensor, *, margin: float) -> Tensor:
+        if not (labels[:, None] == labels).triu(1).any() or labels.unique().numel() == 1:
+            return torch.stack([])
+        return semi_hard_triplet_loss(embeddings, labels, margin=margin)
+
+    found = verdict("semi_hard_triplet_loss", stacks)
+    assert found.credit == QUARTER
+    assert "stack expects a non-empty" in found.sentences[0]
+    told = " ".join(found.sentences)
+    assert "It was called on a batch in which every label is different" in told
+    assert "Where no triplet exists the mean is over nothing: return a 0 instead." in told
+
+
+def test_ordinary_inputs_are_reported_before_corner_cases() -> None:
+    """Wrong everywhere, and infinite for a batch of one: the batch of one explains nothing."""
+
+    def neighbours(z1: Tensor, z2: Tensor, *, temperature: float) -> Tensor:
+        logits, _ = logits_and_partners(z1, z2, temperature)
+        rows = torch.arange(len(logits))
+        return F.cross_entropy(logits, (rows + len(z1) - 1) % len(rows))
+
+    found = verdict("nt_xent_naive", neighbours)
+    assert found.rung == "value"
+    assert "a batch of one image" not in " ".join(found.sentences)
+    assert found.sentences[0] == "wrong value on 12 of 14 inputs."
+
+
+def test_what_is_compiled_runs_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiling takes longer than a case may."""
+    compiled = torch.compile(right, backend=lambda module, inputs: pytest.fail("it was compiled"))
+    check("nt_xent_naive", compiled)
 
 
 def test_wrong_shape() -> None:
