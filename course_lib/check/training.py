@@ -14,7 +14,7 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from course_lib.check.answers import TimeLimit, explain
+from course_lib.check.answers import TimeLimit, explain, nothing_compiled
 from course_lib.check.ladder import Verdict
 from course_lib.exercises.training import Note, Notes, Trace, TrainingExercise
 
@@ -42,7 +42,12 @@ def observe(
         NotImplementedError: as raised by `train`: an item that was left blank.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    with torch.random.fork_rng(devices=[0] if device == "cuda" else []), torch.enable_grad(), _one_thread():
+    with (
+        torch.random.fork_rng(devices=[0] if device == "cuda" else []),
+        torch.enable_grad(),
+        _one_thread(),
+        nothing_compiled(),
+    ):
         torch.manual_seed(seed)
         given = tuple(network.to(device) for network in networks(exercise, seed))
         watch = exercise.watch(exercise, given, seed)

@@ -15,6 +15,36 @@ AUGMENTATION_IS_NOT_USED = Symptom(
     "the images were never augmented.",
     "Both views are augment(images[...]); without it the two are the same: nothing to learn.",
 )
+VIEWS_ARE_MADE_ONCE = Symptom(
+    "the views are made once",
+    lambda t: t.augmented <= 2 < t.steps,
+    "the images are augmented once and for all: every epoch sees the same views.",
+    "Call augment in every step, twice: it draws anew at each call.",
+)
+ONE_VIEW_IS_NOT_AUGMENTED = Symptom(
+    "one view is not augmented",
+    lambda t: t.views < 1.5,
+    "only one of the two views is augmented.",
+    "Call augment twice on the same images, once for each view.",
+)
+NETWORK_IS_IN_EVALUATION_MODE = Symptom(
+    "the network is in evaluation mode",
+    lambda t: t.evaluating > 0.5,
+    "the backbone is in evaluation mode while it trains: its batch normalisation never sees a batch.",
+    "Leave out .eval(), or call .train() before the loop.",
+)
+IMAGES_ARE_DRAWN_WITH_REPLACEMENT = Symptom(
+    "the images are drawn with replacement",
+    lambda t: t.repeated > 0.5,
+    "in an epoch some images come up again, and others never.",
+    "Deal out all indices once an epoch: torch.randperm(len(images)).split(batch_size).",
+)
+IMAGES_ARE_NOT_SHUFFLED = Symptom(
+    "the images are not shuffled",
+    lambda t: t.unshuffled > 0.5,
+    "every epoch has the very same batches.",
+    "Draw a new order at the beginning of each epoch: who is whose negative then changes.",
+)
 VIEWS_ARE_OF_DIFFERENT_IMAGES = Symptom(
     "the views are of different images",
     lambda t: t.mispaired > 0.5,
@@ -24,7 +54,7 @@ VIEWS_ARE_OF_DIFFERENT_IMAGES = Symptom(
 )
 ZERO_GRAD_IS_MISSING = Symptom(
     "zero_grad is missing",
-    lambda t: t.accumulated > 0.5,
+    lambda t: t.accumulated > 0.6,  # a symmetric loss may call backward twice a step
     "the gradient of every step is added to those of all earlier ones.",
     "Call optimiser.zero_grad() before .backward().",
 )

@@ -10,6 +10,7 @@ import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import ClassVar
 
 import torch
@@ -25,8 +26,8 @@ NUM_PROJECTIONS = 32  # unlike the number of features, so that the two cannot be
 TEST_COUNT = 1000
 
 
-class TooManySteps(Exception):
-    """The loss was called more often than there are steps."""
+class TooManyCalls(Exception):
+    """The loss was called far more often than there are steps."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +63,25 @@ class ViewTraining(TrainingExercise):
 
 
 class ViewWatch(Watch):
-    """Hands out the augmentation; a subclass hands out a loss that calls `another_step` and `note`."""
+    """Hands out the augmentation; a subclass hands out a loss that calls `begin` and `note`.
+
+    A loss may be called more than once in a step, as a symmetric one is: a step begins with new views or,
+    where views are not made in each step, after a backward pass.
+    """
 
     NOTES: ClassVar[Mapping[str, Note]] = {
         "returned": "",  # name of the type that came back
         "features": None,  # length of the vector that the returned network makes of an image
         "num_features": 0,  # length of the backbone's features
         "num_projections": 0,  # length of the projector's output
-        "steps": 0,  # how often the loss was computed
+        "steps": 0,  # in which the loss was computed
         "expected_steps": 0,  # epochs times batches
         "losses": (),  # at each step
         "augmented": 0,  # how often the augmentation was called
+        "views": 2.0,  # augmented images per image and step
+        "repeated": 0.0,  # share of the epochs in which images came up again while others never did
+        "unshuffled": 0.0,  # share of the epochs after the first that had the batches of the one before
+        "evaluating": 0.0,  # share of the steps in which the backbone was in evaluation mode
         "attached": 1.0,  # share of the steps in which the loss could reach the network by gradient
         "identical": 0.0,  # share of the steps in which the two views were the same
         "mispaired": 0.0,  # share of the steps in which the two views were of different images
@@ -94,6 +103,10 @@ class ViewWatch(Watch):
         self.augment = SimCLRAugment(32)
         self.before = copy.deepcopy(networks)
         self.sources: list[Tensor] = []
+        self.rows = ImageNumbers()
+        self.batches: list[frozenset[int]] = []  # which images each step was about
+        self.num_views = self.evaluating = self.calls = 0
+        self.backward_before = -1
         self.augmented = self.attached = self.identical = self.mispaired = 0
         self.losses: list[float] = []
         self.arriving: list[float] = []
@@ -103,34 +116,53 @@ class ViewWatch(Watch):
 
     def images(self) -> Tensor:
         """The images to train on."""
-        return shapes("train", self.exercise.count, self.seed).images.to(self.device)
+        images = shapes("train", self.exercise.count, self.seed).images
+        self.rows.learn(images)
+        return images.to(self.device)
 
     def view(self, images: Tensor) -> Tensor:
         """The augmentation that is handed out."""
         self.augmented += 1
+        self.num_views += len(images)
         self.sources.append(images)
         return self.augment(images)
 
-    def another_step(self) -> None:
-        """Called at the beginning of each call of the loss.
+    def begin(self) -> bool:
+        """Called at the beginning of each call of the loss; whether a new step begins with it.
 
         Raises:
-            TooManySteps: a loop that never ends is ended.
+            TooManyCalls: a loop that never ends is ended.
         """
-        if len(self.losses) >= self.expected_steps + 2:
-            raise TooManySteps(
-                f"the loss was called more than {self.expected_steps} times, which is epochs times batches"
+        self.calls += 1
+        if self.calls > 4 * self.expected_steps:
+            raise TooManyCalls(
+                f"the loss was called more than {4 * self.expected_steps} times; epochs times batches are"
+                f" {self.expected_steps}. Is there a loop too many?"
             )
+        backward, self.backward_before = len(self.arriving) != self.backward_before, len(self.arriving)
+        return bool(self.sources) if self.augmented > 2 else backward
 
-    def note(self, value: Tensor) -> None:
-        """Called with the value of the loss."""
-        self.losses.append(value.item())
-        self.attached += value.requires_grad
-        first, *rest = self.sources or [value]
-        self.mispaired += any(len(s) == len(first) and not torch.equal(s, first) for s in rest)
-        self.sources.clear()
+    def note(self, value: Tensor, *, begins: bool) -> None:
+        """Called with the value of the loss, and what `begin` returned."""
         if value.requires_grad:
             value.register_hook(lambda gradient: self.arriving.append(gradient.item()))
+        if not begins:
+            return
+        self.losses.append(value.item())
+        self.attached += value.requires_grad
+        self.evaluating += not self.backbone.training
+        first, *rest = self.sources or [value]
+        self.mispaired += any(len(s) == len(first) and not torch.equal(s, first) for s in rest)
+        if self.sources:
+            self.batches.append(self.rows.of(self.sources))
+        self.sources.clear()
+
+    def _epochs(self) -> list[list[frozenset[int]]]:
+        """The batches of each whole epoch, of which every image is known."""
+        size = self.exercise.count // self.exercise.batch_size
+        starts = range(0, len(self.batches) - size + 1, size)
+        epochs = [self.batches[start : start + size] for start in starts]
+        return [epoch for epoch in epochs if all(epoch)]
 
     def _watch_gradient(self, parameter: nn.Parameter) -> None:
         parameter.register_hook(lambda gradient: self.incoming.append(gradient.clone()))
@@ -142,7 +174,7 @@ class ViewWatch(Watch):
         parameter.register_post_accumulate_grad_hook(compare)
 
     def notes(self, result: object) -> dict[str, Note]:
-        steps = max(len(self.losses), 1)
+        steps, epochs = max(len(self.losses), 1), self._epochs()
         return {
             "returned": type(result).__name__,
             "num_features": self.num_features,
@@ -151,6 +183,10 @@ class ViewWatch(Watch):
             "expected_steps": self.expected_steps,
             "losses": tuple(self.losses),
             "augmented": self.augmented,
+            "views": self.num_views / (steps * self.exercise.batch_size),
+            "repeated": share(len(frozenset().union(*each)) < 0.9 * self.exercise.count for each in epochs),
+            "unshuffled": share(now == before for before, now in pairwise(epochs)),
+            "evaluating": self.evaluating / steps,
             "attached": self.attached / steps,
             "identical": self.identical / steps,
             "mispaired": self.mispaired / steps,
@@ -164,6 +200,23 @@ class ViewWatch(Watch):
 
     def tried(self, network: nn.Module) -> dict[str, Note]:
         return {"features": features(network, self.images()[:2], cache=False).shape[1]}
+
+
+class ImageNumbers:
+    """Tells which image a row is, by its bytes."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[bytes, int] = {}
+
+    def learn(self, images: Tensor) -> None:
+        """These (N, 3, H, W) are the images 0 to N - 1."""
+        self.numbers = {row.tobytes(): number for number, row in enumerate(images.cpu().numpy())}
+
+    def of(self, sources: Iterable[Tensor]) -> frozenset[int]:
+        """The numbers of all images in these batches; none if some are not known (changed before)."""
+        rows = [row.tobytes() for source in sources for row in source.detach().cpu().numpy()]
+        found = frozenset(self.numbers.get(row, -1) for row in rows)
+        return frozenset() if -1 in found else found
 
 
 @lru_cache(maxsize=4)

@@ -772,7 +772,7 @@ show.images(
 # 4. loss, gradient, one step of the optimiser.
 #
 # `check` gives your function a small world of shapes, watches every step, and in the end asks the nearest
-# neighbours: with the features of the trained backbone they must find the right class at least 10 percentage points more often
+# neighbours: with the features of the trained backbone they must find the right class at least 20 percentage points more often
 # than with the untrained one. It brings a loss of its own, so an open item in section 1 costs nothing here.
 
 
@@ -796,7 +796,7 @@ def train_encoder(
         images: (N, 3, H, W), uint8; N is a multiple of batch_size.
         augment: images (B, 3, H, W) -> one random view of each, float; call it once for each view.
         loss: projections (B, D), (B, D) -> scalar.
-        epochs: how often every image is seen.
+        epochs: how often every image is seen: once in each epoch, in an order drawn anew.
         batch_size: images in a step; every epoch has N / batch_size steps.
         lr: learning rate, meant for torch.optim.Adam or AdamW.
 

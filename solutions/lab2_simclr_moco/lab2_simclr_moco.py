@@ -928,7 +928,7 @@ with needs("knn_votes and linear_probe"):
 # 5. *then* put the keys into the queue with your `enqueue`, and move `start` on.
 #
 # `check` gives your function a small world of shapes and watches every step: the encoders, the queue, the views. In the end
-# the nearest neighbours must find the right class at least 8 percentage points more often with the features of your backbone than with those of the
+# the nearest neighbours must find the right class at least 20 percentage points more often with the features of your backbone than with those of the
 # untrained one. The loss is handed to you, so an open 3.3 costs nothing here. Nor does an open 3.1 or 3.2: `check` looks at what
 # happens and not at which functions you call, so you may write those lines inside `train_moco`.
 
@@ -956,7 +956,7 @@ def train_moco(
         queue: (K, D), random unit vectors at first; row 0 counts as the oldest.
         augment: images (B, 3, H, W) -> one random view of each, float; call it once for each view.
         loss: queries (B, D), keys (B, D), queue (K, D) -> scalar; it normalises queries and keys, not the queue.
-        epochs: how often every image is seen.
+        epochs: how often every image is seen: once in each epoch, in an order drawn anew.
         batch_size: images in a step; every epoch has N / batch_size steps.
         lr: learning rate, meant for torch.optim.Adam or AdamW.
         momentum: of the key encoder.

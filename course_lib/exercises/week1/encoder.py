@@ -45,11 +45,12 @@ class PairWatch(ViewWatch):
     NOTES: ClassVar[Mapping[str, Note]] = {
         **ViewWatch.NOTES,
         "unprojected": 0.0,  # share of the steps in which the loss saw features instead of projections
+        "one_sided": 0.0,  # share of the steps in which one of the two views carried no gradient
     }
 
     def __init__(self, exercise: ViewTraining, networks: tuple[nn.Module, ...], seed: int) -> None:
         super().__init__(exercise, networks, seed)
-        self.unprojected = 0
+        self.unprojected = self.one_sided = 0
 
     def call(self, train: Callable[..., object]) -> object:
         return train(
@@ -66,17 +67,21 @@ class PairWatch(ViewWatch):
     def loss(self, z1: Tensor, z2: Tensor) -> Tensor:
         """Each view finds its partner among the views of the other side: not quite what the lab asks for,
         whose losses are withheld while it is graded."""
-        self.another_step()
+        begins = self.begin()
         logits = F.normalize(z1, dim=1) @ F.normalize(z2, dim=1).T / self.exercise.temperature  # (N, N)
         target = torch.arange(len(z1), device=z1.device)
         value = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-        self.unprojected += z1.shape[-1] != NUM_PROJECTIONS
-        self.identical += torch.equal(z1, z2)
-        self.note(value)
+        if begins:
+            self.unprojected += z1.shape[-1] != NUM_PROJECTIONS
+            self.identical += torch.equal(z1, z2)
+            self.one_sided += z1.requires_grad != z2.requires_grad
+        self.note(value, begins=begins)
         return value
 
     def notes(self, result: object) -> dict[str, Note]:
-        return {**super().notes(result), "unprojected": self.unprojected / max(len(self.losses), 1)}
+        steps = max(len(self.losses), 1)
+        own = {"unprojected": self.unprojected / steps, "one_sided": self.one_sided / steps}
+        return {**super().notes(result), **own}
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,15 @@ TRAIN_ENCODER = EncoderTraining(
             "Call augment twice on the same images, once for each view.",
             credit=0.0,
         ),
+        symptoms.VIEWS_ARE_MADE_ONCE,
+        symptoms.ONE_VIEW_IS_NOT_AUGMENTED,
         symptoms.VIEWS_ARE_OF_DIFFERENT_IMAGES,
+        Symptom(
+            "one view is detached",
+            lambda t: t.one_sided > 0.5,
+            "one of the two views carries no gradient.",
+            "Both views learn: no .detach() and no torch.no_grad() around either.",
+        ),
         Symptom(
             "the backbone is not trained",
             lambda t: t.projector_moved and not (t.backbone_moved or t.returned_moved),
@@ -149,6 +162,9 @@ TRAIN_ENCODER = EncoderTraining(
             "Hand the parameters of both to the optimiser.",
         ),
         symptoms.TRAINING_ENDS_TOO_EARLY,
+        symptoms.NETWORK_IS_IN_EVALUATION_MODE,
+        symptoms.IMAGES_ARE_DRAWN_WITH_REPLACEMENT,
+        symptoms.IMAGES_ARE_NOT_SHUFFLED,
         Symptom(
             "nothing is returned",
             lambda t: t.returned == "NoneType",

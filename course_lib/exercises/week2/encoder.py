@@ -71,7 +71,6 @@ class MomentumWatch(ViewWatch):
         "unremembered": 0.0,  # the queue did not hold the keys of the step before
         "forgotten": 0.0,  # it did not hold the keys of the step before that
         # Of the whole run.
-        "views": 2.0,  # augmented images per image and step
         "rate": 0.0,  # share of its way to the query encoder that the key encoder went in a step, the median
         "expected_rate": 0.0,  # 1 - momentum
         "key_graded": False,  # whether a gradient arrived at the key encoder
@@ -88,10 +87,10 @@ class MomentumWatch(ViewWatch):
         self.queue = F.normalize(rows, dim=1)
         self.seen: dict[str, Tensor] = {}  # what each encoder's first layer was given since the last loss
         self.last_queue = self.queue
-        self.past: list[tuple[Tensor, Tensor]] = []  # queries and keys of the last two steps, unit vectors
+        # Queries and keys of the last two steps, unit vectors.
+        self.past: list[list[tuple[Tensor, Tensor]]] = []
         self.old_key = self._weights(self.key_encoder)
         self.rates: list[float] = []
-        self.num_views = 0
         self.steps: defaultdict[str, list[bool]] = defaultdict(list)  # what was so, at each step, by its name
         self._watch_input("query", self.query_encoder)
         self._watch_input("key", self.key_encoder)
@@ -110,14 +109,10 @@ class MomentumWatch(ViewWatch):
             momentum=self.exercise.momentum,
         )
 
-    def view(self, images: Tensor) -> Tensor:
-        self.num_views += len(images)
-        return super().view(images)
-
     def loss(self, query: Tensor, keys: Tensor, queue: Tensor) -> Tensor:
         """InfoNCE on cosines, by how far the queue is ahead: other words than the lab asks for, whose losses
         are withheld while it is graded. A queue that is not normalised is taken as it is."""
-        self.another_step()
+        begins = self.begin()
         shapes = [tuple(x.shape) for x in (query, keys, queue)]
         if any(len(shape) != 2 or shape[1] != NUM_PROJECTIONS for shape in shapes) or len(query) != len(keys):
             raise ValueError(
@@ -128,9 +123,11 @@ class MomentumWatch(ViewWatch):
         q, k, temperature = F.normalize(query, dim=1), F.normalize(keys, dim=1), self.exercise.temperature
         ahead = (q @ queue.T / temperature).logsumexp(dim=1) - (q * k).sum(dim=1) / temperature  # (B,)
         value = F.softplus(ahead).mean()
-        self._note_encoders(keys)
-        self._note_queue(q.detach(), k.detach(), queue)
-        self.note(value)
+        if begins:
+            self._note_encoders(keys)
+            self._note_queue(queue)
+        self._note_batch(q.detach(), k.detach(), queue)
+        self.note(value, begins=begins)
         return value
 
     def _watch_input(self, name: str, encoder: nn.Module) -> None:
@@ -160,27 +157,29 @@ class MomentumWatch(ViewWatch):
         """The first layer's weights, as a vector: what happens to them happens to all."""
         return next(encoder.parameters()).detach().double().flatten().clone()
 
-    def _note_queue(self, query: Tensor, keys: Tensor, queue: Tensor) -> None:
+    def _note_queue(self, queue: Tensor) -> None:
+        """What became of the queue since the last step."""
         steps = self.steps
         steps["resized"].append(queue.shape != self.queue.shape)
         steps["unnormalised"].append(bool(((queue.norm(dim=1) - 1).abs() > 1e-2).any()))
-        steps["leaked"].append(self._held(keys, queue))
         if self.past:
-            last_query, last_keys = self.past[-1]
             steps["unchanged"].append(torch.equal(queue, self.last_queue))
-            steps["misplaced"].append(self._held(last_query, queue))
-            steps["unremembered"].append(not self._held(last_keys, queue))
+            steps["misplaced"].append(any(self._held(query, queue) for query, _ in self.past[-1]))
+            steps["unremembered"].append(not any(self._held(keys, queue) for _, keys in self.past[-1]))
         if len(self.past) == 2:
-            steps["forgotten"].append(not self._held(self.past[0][1], queue))
+            steps["forgotten"].append(not any(self._held(keys, queue) for _, keys in self.past[0]))
         self.last_queue = queue
-        self.past = [*self.past[-1:], (query, keys)]
+        self.past = [*self.past[-1:], []]
+
+    def _note_batch(self, query: Tensor, keys: Tensor, queue: Tensor) -> None:
+        """Of a symmetric loss there are two a step."""
+        self.steps["leaked"].append(self._held(keys, queue))
+        self.past[-1].append((query, keys))
 
     def notes(self, result: object) -> dict[str, Note]:
-        images = max(len(self.losses), 1) * self.exercise.batch_size
         return {
             **super().notes(result),
             **{name: share(seen) for name, seen in self.steps.items()},
-            "views": self.num_views / images,
             "followed": share(rate != 0 for rate in self.rates) if self.rates else 1.0,
             "rate": median(self.rates) if self.rates else 0.0,
             "expected_rate": 1 - self.exercise.momentum,
@@ -274,12 +273,8 @@ TRAIN_MOCO = MomentumTraining(
             "Call augment twice on the same images, once for each view.",
             credit=0.0,
         ),
-        Symptom(
-            "one view is not augmented",
-            lambda t: t.views < 1.5,
-            "only one of the two views is augmented.",
-            "Call augment twice on the same images, once for each view.",
-        ),
+        symptoms.VIEWS_ARE_MADE_ONCE,
+        symptoms.ONE_VIEW_IS_NOT_AUGMENTED,
         symptoms.VIEWS_ARE_OF_DIFFERENT_IMAGES,
         Symptom(
             "the queue grows",
@@ -376,6 +371,9 @@ TRAIN_MOCO = MomentumTraining(
             "Once a step, for every parameter: key = momentum * key + (1 - momentum) * query.",
         ),
         symptoms.TRAINING_ENDS_TOO_EARLY,
+        symptoms.NETWORK_IS_IN_EVALUATION_MODE,
+        symptoms.IMAGES_ARE_DRAWN_WITH_REPLACEMENT,
+        symptoms.IMAGES_ARE_NOT_SHUFFLED,
         Symptom(
             "nothing is returned",
             lambda t: t.returned == "NoneType",

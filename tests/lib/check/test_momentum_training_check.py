@@ -185,6 +185,13 @@ class OneViewAugmented(Loop):
         return augment(images[index]), images[index] / 255
 
 
+class ViewsMadeOnce(Loop):
+    def views(self, images: Tensor, index: Tensor, augment: Augment) -> tuple[Tensor, Tensor]:
+        if not hasattr(self, "made"):
+            self.made = augment(images), augment(images)
+        return self.made[0][index], self.made[1][index]
+
+
 class ViewsOfDifferentImages(Loop):
     def views(self, images: Tensor, index: Tensor, augment: Augment) -> tuple[Tensor, Tensor]:
         other = torch.randperm(len(images), device=images.device)[: len(index)]
@@ -285,6 +292,22 @@ class OneBatchAnEpoch(Loop):
             yield torch.randperm(len(images), device=images.device)[:batch_size]
 
 
+class InEvaluationMode(Loop):
+    def prepare(self) -> None:
+        self.query_encoder.eval()
+
+
+class WithReplacement(Loop):
+    def batches(self, images: Tensor, batch_size: int) -> Iterator[Tensor]:
+        for _ in range(len(images) // batch_size):
+            yield torch.randint(len(images), (batch_size,), device=images.device)
+
+
+class NotShuffled(Loop):
+    def batches(self, images: Tensor, batch_size: int) -> Iterator[Tensor]:
+        yield from torch.arange(len(images), device=images.device).split(batch_size)
+
+
 class ReturnsNothing(Loop):
     def result(self) -> object:
         return None
@@ -324,6 +347,7 @@ MISTAKES = {
     "the sign of the loss is wrong": WrongSign,
     "the augmentation is not used": NoAugmentation,
     "both views are identical": SameViewTwice,
+    "the views are made once": ViewsMadeOnce,
     "one view is not augmented": OneViewAugmented,
     "the views are of different images": ViewsOfDifferentImages,
     "the queue grows": QueueGrows,
@@ -343,6 +367,9 @@ MISTAKES = {
     "the momentum is applied the wrong way round": WrongWayRound,
     "the key encoder follows at another pace": HalfWay,
     "the training ends too early": OneBatchAnEpoch,
+    "the network is in evaluation mode": InEvaluationMode,
+    "the images are drawn with replacement": WithReplacement,
+    "the images are not shuffled": NotShuffled,
     "nothing is returned": ReturnsNothing,
     "several things are returned": ReturnsBoth,
     "the projector is returned too": ReturnsProjections,
@@ -402,7 +429,29 @@ class InPlace(Loop):
         return queue
 
 
-@pytest.mark.parametrize("style", [FollowsAfterTheStep, FollowsBeforeTheOptimiser, FirstInFirstOut, InPlace])
+class Symmetric(Loop):
+    """Each view is query and key once, as in MoCo v3; the keys of view 2 are remembered."""
+
+    def queries(self, view: Tensor) -> Tensor:
+        self.view1 = view
+        return super().queries(view)
+
+    def keys(self, view: Tensor) -> Tensor:
+        self.view2 = view
+        return super().keys(view)
+
+    def learn(self, query: Tensor, keys: Tensor, queue: Tensor, loss: QueueLoss) -> None:
+        self.optimiser.zero_grad()
+        there = loss(query, keys, queue)
+        back = loss(self.query_encoder(self.view2), super().keys(self.view1), queue)
+        ((there + back) / 2).backward()
+        self.optimiser.step()
+
+
+STYLES = [FollowsAfterTheStep, FollowsBeforeTheOptimiser, FirstInFirstOut, InPlace, Symmetric]
+
+
+@pytest.mark.parametrize("style", STYLES)
 def test_other_right_loops_show_no_symptom(style: type[Loop]) -> None:
     assert "passed" in message(SHORT, style())
 

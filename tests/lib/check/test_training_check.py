@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 from watched import assert_named, assert_no_symptom, message, watched
 
 from course_lib.augment.views import Augment
@@ -126,6 +127,25 @@ class SameViewTwice(Loop):
         return view, view
 
 
+class ViewsMadeOnce(Loop):
+    def views(self, images: Tensor, index: Tensor, augment: Augment) -> tuple[Tensor, Tensor]:
+        if not hasattr(self, "made"):
+            self.made = augment(images), augment(images)
+        return self.made[0][index], self.made[1][index]
+
+
+class OneViewAugmented(Loop):
+    def views(self, images: Tensor, index: Tensor, augment: Augment) -> tuple[Tensor, Tensor]:
+        return augment(images[index]), images[index] / 255
+
+
+class OneViewDetached(Loop):
+    def projections(
+        self, backbone: nn.Module, projector: nn.Module, view1: Tensor, view2: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return projector(backbone(view1)), projector(backbone(view2)).detach()
+
+
 class ViewsOfDifferentImages(Loop):
     def views(self, images: Tensor, index: Tensor, augment: Augment) -> tuple[Tensor, Tensor]:
         other = torch.randperm(len(images), device=images.device)[: len(index)]
@@ -157,6 +177,22 @@ class BackboneOnly(Loop):
 class OneBatchAnEpoch(Loop):
     def batches(self, images: Tensor, batch_size: int) -> Iterator[Tensor]:
         yield torch.randperm(len(images), device=images.device)[:batch_size]
+
+
+class InEvaluationMode(Loop):
+    def prepared(self, backbone: nn.Module) -> nn.Module:
+        return backbone.eval()
+
+
+class WithReplacement(Loop):
+    def batches(self, images: Tensor, batch_size: int) -> Iterator[Tensor]:
+        for _ in range(len(images) // batch_size):
+            yield torch.randint(len(images), (batch_size,), device=images.device)
+
+
+class NotShuffled(Loop):
+    def batches(self, images: Tensor, batch_size: int) -> Iterator[Tensor]:
+        yield from torch.arange(len(images), device=images.device).split(batch_size)
 
 
 class ReturnsNothing(Loop):
@@ -191,12 +227,18 @@ MISTAKES = {
     "the sign of the loss is wrong": WrongSign,
     "the augmentation is not used": NoAugmentation,
     "both views are identical": SameViewTwice,
+    "the views are made once": ViewsMadeOnce,
+    "one view is not augmented": OneViewAugmented,
     "the views are of different images": ViewsOfDifferentImages,
+    "one view is detached": OneViewDetached,
     "the backbone is not trained": ProjectorOnly,
     "zero_grad is missing": NoZeroGrad,
     "the parameters never change": NoStep,
     "the projector is not trained": BackboneOnly,
     "the training ends too early": OneBatchAnEpoch,
+    "the network is in evaluation mode": InEvaluationMode,
+    "the images are drawn with replacement": WithReplacement,
+    "the images are not shuffled": NotShuffled,
     "nothing is returned": ReturnsNothing,
     "several things are returned": ReturnsBoth,
     "the projector is returned too": ReturnsProjections,
@@ -236,6 +278,53 @@ def test_a_trained_copy_may_be_returned() -> None:
     assert "passed" in message(SHORT, TrainsACopy())
 
 
+def test_a_symmetric_loss_is_fine() -> None:
+    class Symmetric(Loop):
+        def step(self, optimiser: torch.optim.Optimizer, loss: Loss, z1: Tensor, z2: Tensor) -> None:
+            optimiser.zero_grad()
+            ((loss(z1, z2) + loss(z2, z1)) / 2).backward()
+            optimiser.step()
+
+    class OneAfterTheOther(Symmetric):
+        def step(self, optimiser: torch.optim.Optimizer, loss: Loss, z1: Tensor, z2: Tensor) -> None:
+            optimiser.zero_grad()
+            (loss(z1, z2) / 2).backward(retain_graph=True)
+            (loss(z2, z1) / 2).backward()
+            optimiser.step()
+
+    for train in (Symmetric(), OneAfterTheOther()):
+        assert "passed" in message(SHORT, train)
+
+
+def test_a_data_loader_is_fine() -> None:
+    class Loads(Loop):
+        def batches(self, images: Tensor, batch_size: int) -> Iterator[Tensor]:
+            yield from DataLoader(range(len(images)), batch_size, shuffle=True)  # type: ignore[arg-type]
+
+    assert "passed" in message(SHORT, Loads())
+
+
+def test_a_compiled_network_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is behind torch.compile runs as it is written: there is no time to compile."""
+
+    class Compiles(Loop):
+        def prepared(self, backbone: nn.Module) -> nn.Module:
+            def compiles(*_: object) -> None:
+                pytest.fail("it was compiled")
+
+            return torch.compile(backbone, backend=compiles)  # type: ignore[return-value, call-overload]
+
+    assert "passed" in message(SHORT, Compiles())
+
+
+def test_a_step_an_epoch_is_told_as_such() -> None:
+    class WholeWorldAtOnce(Loop):
+        def batches(self, images: Tensor, batch_size: int) -> Iterator[Tensor]:
+            yield torch.randperm(len(images), device=images.device)
+
+    assert "you make 2 steps where epochs times batches are 12" in message(SHORT, WholeWorldAtOnce())
+
+
 def test_a_loop_that_goes_on_is_stopped() -> None:
     class ManyEpochs(Loop):
         def batches(self, images: Tensor, batch_size: int) -> Iterator[Tensor]:
@@ -243,7 +332,8 @@ def test_a_loop_that_goes_on_is_stopped() -> None:
                 yield torch.arange(batch_size, device=images.device)
 
     told = message(SHORT, ManyEpochs())
-    assert "the loss was called more than 12 times, which is epochs times batches" in told
+    assert "the loss was called more than 48 times; epochs times batches are 12." in told
+    assert "TooManyCalls" not in told
 
 
 def test_an_exception_is_told_with_the_line() -> None:
