@@ -1,5 +1,5 @@
 # ---
-# expect: {score: 82, says: "Your line 3: queue[start : start + len(keys)] = F.normalize(keys, dim=1)"}
+# expect: {score: 84.5, says: "Your line 3: queue[start : start + len(keys)] = F.normalize(keys, dim=1)"}
 # ---
 
 # One function that raises when the keys reach past the end of the queue (which does not happen in the training, where the
