@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results" / "class_of_200.md"
 LAB = "lab1_contrastive_losses"
 SEED = "161803398"
-KINDS = {"right": 0.5, "solution": 0.2, "diagonal_kept": 0.1, "crashing": 0.1, "blank": 0.1}
+KINDS = {"right": 0.5, "solution": 0.2, "wrong": 0.2, "blank": 0.1}
 
 
 class Memory(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -22,15 +23,19 @@ class Expectation:
 
     Attributes:
         score: points, of all (also the written answers, where they are the solution's own).
-        says: words that some item's line must hold.
+        says: words that some item's line must hold, or several such.
         only_error: the one kind of error that may occur in the notebook; "" for none, None for any.
         cell_timeout: seconds a cell may take, if not as in nbgrader_config.py.
     """
 
     score: float | None = None
-    says: str = ""
+    says: str | Sequence[str] = ()
     only_error: str | None = None
     cell_timeout: int | None = None
+
+    @property
+    def words(self) -> Sequence[str]:
+        return [self.says] if isinstance(self.says, str) else self.says
 
 
 SOLUTION = Expectation(only_error="")  # and full marks
@@ -122,6 +127,8 @@ def _surprises(expected: Expectation, items: list[Item], errors: list[str]) -> l
         found.append(f"scored {score:g}, expected {wanted:g}: {lost}")
     if expected.only_error is not None and (other := sorted(set(errors) - {expected.only_error})):
         found.append(f"unexpected errors: {', '.join(other)}")
-    if expected.says and not any(expected.says in " ".join(item.line.split()) for item in items):
-        found.append(f"no item says {expected.says!r}")
+    lines = [" ".join(item.line.split()) for item in items]
+    found += [
+        f"no item says {words!r}" for words in expected.words if not any(words in line for line in lines)
+    ]
     return found

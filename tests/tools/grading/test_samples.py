@@ -44,7 +44,7 @@ def test_a_sample_replaces_what_it_answers_and_nothing_else(sample: Path, tmp_pa
 
 
 def test_everything_but_the_answers_is_the_release(tmp_path: Path) -> None:
-    make_submission(SOLUTION, SAMPLES / "diagonal_kept.py", tmp_path / "out.ipynb")
+    make_submission(SOLUTION, SAMPLES / "wrong.py", tmp_path / "out.ipynb")
     released, made = (nbformat.read(path, as_version=4) for path in (RELEASED, tmp_path / "out.ipynb"))
     for before, after in zip(released.cells, made.cells, strict=True):
         assert before.id == after.id
