@@ -4,7 +4,8 @@
 
 FOLDER holds train/<class>/*.jpg and test/<class>/*.jpg, such as CIFAR-10 unpacked; without it Shapes images
 are taken. Each part runs in a process of its own, within a time of its own, and cannot hang the others; what
-a part needs and does not find (pytest, nbgrader, a jail) it says. Writes results/gpu.md after every part.
+a part needs and does not find (pytest, nbgrader, a jail) it says. Its progress is shown as it goes, and
+results/gpu.md is written after every part.
 
 A part is a module of this package that prints Markdown; a week adds its own, and a line in PARTS.
 `--smallest` tries all parts on any machine, with sizes that show nothing, and writes no results.
@@ -13,13 +14,17 @@ A part is a module of this package that prints Markdown; a week adds its own, an
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import platform
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import torch
 
@@ -87,26 +92,52 @@ def run(part: Part, seconds: float, options: argparse.Namespace) -> tuple[str, s
     command += ["--photographs", str(options.photographs.resolve())] if options.photographs else []
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
     environment = {**os.environ, "PYTHONPATH": path, "COURSE_PART_SECONDS": f"{seconds:.0f}"}
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        printed, errors = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, 9)  # with all that it started
-        printed, errors = process.communicate()
-        return printed, f"ended after {seconds:.0f} s"
+    return run_within(command, seconds, environment)
+
+
+def run_within(command: list[str], seconds: float, environment: dict[str, str]) -> tuple[str, str]:
+    """What a command printed, and in a sentence what went wrong; its messages are passed on as they come.
+
+    It writes to files: a pipe would stay open, and be waited for, as long as anything that the command
+    started holds it, also in a session of its own, where the signal below does not reach.
+    """
+    end = time.monotonic() + seconds
+    with tempfile.TemporaryDirectory() as folder:
+        printed, messages = Path(folder, "printed"), Path(folder, "messages")
+        with printed.open("w") as out, messages.open("w") as err, messages.open(errors="replace") as news:
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+            try:
+                while process.poll() is None and time.monotonic() < end:
+                    _pass_on(news)
+                    time.sleep(0.1)
+                in_time = process.poll() is not None
+            finally:  # also on Ctrl-C
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # what it started and left behind, too
+                process.wait()
+            _pass_on(news)
+        text = printed.read_text(encoding="utf-8", errors="replace")
+        last = (
+            messages.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no message"]
+        )[-1]
+    if not in_time:
+        return text, f"ended after {seconds:.0f} s"
     if process.returncode:
-        last = (errors.strip().splitlines() or ["no message"])[-1]
-        print(errors[-4000:], file=sys.stderr)
-        return printed, f"failed (exit status {process.returncode}): {last[:300]}"
-    return printed, ""
+        return text, f"failed (exit status {process.returncode}): {last[:300]}"
+    return text, ""
+
+
+def _pass_on(news: TextIO) -> None:
+    sys.stderr.write(news.read())
+    sys.stderr.flush()
 
 
 def _head(smallest: bool) -> str:
@@ -119,8 +150,22 @@ def _head(smallest: bool) -> str:
     return (
         "# On a GPU\n\n"
         f"{device}, {os.cpu_count()} processor cores, Python {platform.python_version()}, {versions()}. "
-        "Made by `make gpu`."
+        f"Made by `make gpu` at commit {_commit()}."
     )
+
+
+def _commit() -> str:
+    """The code that was measured; "-dirty" if it was not quite what was committed."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):  # no git, or a copy without its history
+        return "unknown"
 
 
 def _parser() -> argparse.ArgumentParser:
