@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import statistics
+import sys
 import time
+from functools import partial
+from pathlib import Path
 
 import torch
 
 from benchmarks.gpu.common import DEVICE, milliseconds, options, table
 from course_lib import data
 from course_lib.augment import papers
+from course_lib.data.real import split_folder, to_square
 from course_lib.evaluate import features, knn_accuracy, raw_pixels
 from course_lib.methods import SimCLR
 from course_lib.models import SmallConvNet, mlp, resnet18
@@ -25,10 +29,7 @@ def main() -> None:
     asked = options()
     smallest = asked.smallest
     start = time.perf_counter()
-    name = str(asked.photographs) if asked.photographs else "shapes"
-    count = 512 if smallest else None if asked.photographs else 50_000
-    train = data.load(name, "train", count=count)
-    test = data.load(name, "test", count=256 if smallest else 10_000)
+    train, test = (load(asked.photographs, split, smallest) for split in ("train", "test"))
     loaded = time.perf_counter() - start
     print(
         f"{'Photographs' if asked.photographs else 'Shapes (no folder of photographs was given)'}: ", end=""
@@ -53,6 +54,7 @@ def main() -> None:
         float(os.environ.get("COURSE_PART_SECONDS", "240")) - (time.perf_counter() - start) - SECONDS_BESIDE
     )
     epochs = 1 if smallest else max(1, int(left * rate / (2 * len(views) * views.batch_size)))
+    print(f"{epochs} epochs of {len(views)} steps", file=sys.stderr, flush=True)
     settings = {"optimiser": "sgd", "lr": LR, "weight_decay": 5e-4, "precision": "bf16"}
     settings = {"lr": 1e-3} if smallest else settings
     history = fit(method, views, epochs=epochs, progress=False, **settings)
@@ -69,6 +71,26 @@ def main() -> None:
         f"second; network and loss alone: {bare['network']:,.0f}.\n"
     )
     print(table(["", "kNN accuracy, last epoch"], rows))
+
+
+def load(photographs: Path | None, split: str, smallest: bool) -> data.ImageSet:
+    """As `data.load`, decoded by processes: with many small files its threads wait for Python's lock."""
+    most = {"train": 512, "test": 256} if smallest else {"train": 50_000, "test": 10_000}
+    if photographs is None:
+        return data.load("shapes", split, count=most[split])
+    from torch.utils.data import DataLoader, Subset
+    from torchvision.datasets import ImageFolder
+
+    folder = ImageFolder(split_folder(str(photographs), split), partial(to_square, size=32))
+    chosen = torch.randperm(len(folder), generator=torch.Generator().manual_seed(0))[: most[split]]
+    batches = DataLoader(Subset(folder, chosen.tolist()), batch_size=250, num_workers=os.cpu_count() or 1)
+    images, labels = [], []
+    for pictures, classes in batches:
+        images.append(pictures)
+        labels.append(classes)
+        if len(images) % 20 == 0:
+            print(f"{split}: {250 * len(images)} of {len(chosen)} images", file=sys.stderr, flush=True)
+    return data.ImageSet(torch.cat(images), torch.cat(labels), tuple(folder.classes))
 
 
 def speeds(method: torch.nn.Module, views: Views) -> tuple[float, dict[str, float]]:
