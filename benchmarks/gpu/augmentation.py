@@ -14,6 +14,7 @@ from course_lib.augment import papers, reference
 
 def main() -> None:
     smallest = options().smallest
+    torch.set_num_threads(1)  # as in a worker of a data loader; images one by one gain nothing by more
     rows = []
     for size in (32,) if smallest else (32, 224):
         batch, few = (16, 4) if smallest else (1024 if size == 32 else 256, 64)
@@ -27,7 +28,11 @@ def main() -> None:
                 lambda p=pipeline, x=images: p(x.to(DEVICE)),
                 batch,
             ),
-            row(f"torchvision v2, {few} images one by one on the CPU", each(transform, images[:few]), few),
+            row(
+                f"torchvision v2, {few} images one by one on the CPU, one thread",
+                each(transform, images[:few]),
+                few,
+            ),
             row(
                 f"torchvision v2, {few} images one by one on the device",
                 each(transform, on_device[:few]),
