@@ -67,6 +67,7 @@ gpu: $(STAMP) ## what only a GPU can show, in eight minutes (PHOTOGRAPHS=folder:
 doctor: $(STAMP) ## what this machine has and lacks, each line with its cure
 	@$(BIN)/course doctor
 
+# With the oldest Python that people have (Debian 12: 3.11.2): packages may ask for a newer 3.11 than that.
 constraints: ## resolve the newest packages and pin them in constraints.txt
 	@rm -rf build/resolve && $(PYTHON) -m venv build/resolve
 	@build/resolve/bin/python -m pip install --quiet --disable-pip-version-check -e '.[course,cluster,postgres,test]'

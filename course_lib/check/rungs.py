@@ -70,8 +70,11 @@ def _shape(exercise: Exercise, trials: list[Trial]) -> tuple[str, ...]:
         got, expected = tuple(trial.value.shape), tuple(trial.target.shape)
         if got != expected:
             question = " Is a mean (or an index) missing at the end?" if not expected else ""
+            wrong = [each for each in trials if each.value.shape != each.target.shape]
+            named = recognised(exercise, wrong, wrong, gradient=False)
             return (
                 f"wrong shape: got {got}, expected {expected}, {exercise.result}.{question}",
+                *(naming(named) if named else ()),
                 f"Seen on {trial.case.describe()}.",
             )
     return ()

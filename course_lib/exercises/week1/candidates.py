@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_lib.exercises.base import Case, Exercise, Misconception
+from course_lib.exercises.base import Case, Exercise, Misconception, small_numbers
 from course_lib.exercises.draws import generator, in_both_precisions, normal
 from course_lib.losses import info_nce_accuracy, n_pair_loss
 
@@ -74,6 +74,17 @@ def n_pair_of_distances(anchor: Tensor, positive: Tensor, negatives: Tensor) -> 
     return F.pad(to_positive[:, None] - to_negatives, (1, 0)).logsumexp(dim=1).mean()
 
 
+def positive_last_with_target_0(anchor: Tensor, positive: Tensor, negatives: Tensor) -> Tensor:
+    to_positive, to_negatives = scores(anchor, positive, negatives)
+    return -torch.cat([to_negatives, to_positive[:, None]], dim=1).log_softmax(1)[:, 0].mean()
+
+
+def tiny_number_in_the_log(eps: float) -> Callable[..., Tensor]:
+    return lambda anchor, positive, negatives: (
+        -((-margins(anchor, positive, negatives).logsumexp(dim=1)).exp() + eps).log().mean()
+    )
+
+
 def softmax_over_the_batch(anchor: Tensor, positive: Tensor, negatives: Tensor) -> Tensor:
     to_positive, to_negatives = scores(anchor, positive, negatives)
     return -torch.cat([to_positive[:, None], to_negatives], dim=1).log_softmax(0)[:, 0].mean()
@@ -125,6 +136,16 @@ N_PAIR_LOSS = Exercise(
             lambda anchor, positive, negatives: (
                 F.softplus(margins(anchor, positive, negatives)[:, 1:]).sum(1).mean()
             ),
+        ),
+        Misconception(
+            "the positive stands last and the target is 0",
+            "The target is the column of the positive: put it first, or say where it stands.",
+            positive_last_with_target_0,
+        ),
+        *small_numbers(
+            "inside the logarithm",
+            "It cuts the loss off where it should go on growing: use logsumexp, softplus or cross_entropy.",
+            tiny_number_in_the_log,
         ),
         Misconception(
             "the softmax runs over the batch instead of the candidates",

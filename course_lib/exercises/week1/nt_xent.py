@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_lib.exercises.base import Case, Exercise, Misconception
+from course_lib.exercises.base import Case, Exercise, Misconception, small_numbers
 from course_lib.exercises.draws import generator, in_both_precisions, normal
 from course_lib.losses import nt_xent_loss
 
@@ -167,8 +167,36 @@ def no_positive_below(z1: Tensor, z2: Tensor, *, temperature: float) -> Tensor:
     return (below - logits.gather(1, target).squeeze(1)).mean()
 
 
-def tiny_number_in_the_log(z1: Tensor, z2: Tensor, *, temperature: float) -> Tensor:
-    return -((-per_view(z1, z2, temperature)).exp() + 1e-8).log().mean()
+def tiny_number_in_the_log(eps: float) -> Callable[..., Tensor]:
+    return lambda z1, z2, *, temperature: -((-per_view(z1, z2, temperature)).exp() + eps).log().mean()
+
+
+def tiny_number_in_the_length(eps: float) -> Callable[..., Tensor]:
+    def loss(z1: Tensor, z2: Tensor, *, temperature: float) -> Tensor:
+        z = stacked(z1, z2)
+        z = z / (z.norm(dim=1, keepdim=True) + eps)
+        logits = without_diagonal(z @ z.T / temperature)
+        return F.cross_entropy(logits, partners(logits))
+
+    return loss
+
+
+def running_sum_never_reset(z1: Tensor, z2: Tensor, *, temperature: float) -> Tensor:
+    weights = without_diagonal(similarities(z1, z2) / temperature).exp()
+    positive = weights.gather(1, partners(weights)[:, None]).squeeze(1)
+    return (weights.sum(dim=1).cumsum(0).log() - positive.log()).mean()
+
+
+def one_subtracted(z1: Tensor, z2: Tensor, *, temperature: float) -> Tensor:
+    logits = similarities(z1, z2) / temperature
+    positive = logits.gather(1, partners(logits)[:, None]).squeeze(1)
+    return ((logits.exp().sum(dim=1) - 1).log() - positive).mean()
+
+
+def softmax_over_the_matrix(z1: Tensor, z2: Tensor, *, temperature: float) -> Tensor:
+    logits = without_diagonal(similarities(z1, z2) / temperature)
+    positive = logits.gather(1, partners(logits)[:, None]).squeeze(1)
+    return (logits.flatten().logsumexp(dim=0) - positive).mean()
 
 
 MISCONCEPTIONS = (
@@ -213,6 +241,31 @@ MISCONCEPTIONS = (
         with_temperature(lambda temperature: 1 / temperature),
     ),
     Misconception(
+        "both factors are divided by the temperature",
+        "z / T times z / T divides the cosine by T twice: once is meant.",
+        with_temperature(lambda temperature: temperature**2),
+    ),
+    Misconception(
+        "the softmax is taken before cross_entropy, which takes it again",
+        "F.cross_entropy wants the logits themselves.",
+        from_logits(lambda logits: without_diagonal(logits).softmax(dim=1)),
+    ),
+    Misconception(
+        "the sum below goes on from view to view",
+        "Every view has a denominator of its own: begin with 0 again for each.",
+        running_sum_never_reset,
+    ),
+    Misconception(
+        "1 is subtracted for the view itself",
+        "Its own term is exp(1 / temperature), since its cosine with itself is 1: leave it out of the sum.",
+        one_subtracted,
+    ),
+    Misconception(
+        "one softmax is taken over the whole matrix",
+        "Every view chooses for itself: the sum below runs over its own row.",
+        softmax_over_the_matrix,
+    ),
+    Misconception(
         "the positive is missing from the denominator",
         "The sum below runs over every k except i itself; the partner is one of them.",
         no_positive_below,
@@ -248,6 +301,11 @@ MISCONCEPTIONS = (
         reduced(lambda losses: 2 * losses.mean()),
     ),
     Misconception(
+        "the sum is divided by 2N - 1",
+        "2N - 1 is the number of candidates of a view; the views are 2N, and so are the terms.",
+        reduced(lambda losses: losses.sum() / max(len(losses) - 1, 1)),
+    ),
+    Misconception(
         "the minus sign is missing",
         "The loss is minus the log-probability: it falls when the partner becomes more likely.",
         reduced(lambda losses: -losses.mean()),
@@ -264,10 +322,18 @@ MISCONCEPTIONS = (
     ),
 )
 
-_TINY_NUMBER = Misconception(
-    "1e-8 is added inside the logarithm",
-    "It hides the overflow and cuts the loss off at 18.4: cross_entropy on the logits needs no such thing.",
-    tiny_number_in_the_log,
+_TINY_NUMBERS = (
+    *small_numbers(
+        "inside the logarithm",
+        "It hides an overflow and cuts the loss off: cross_entropy on the logits needs no such thing.",
+        tiny_number_in_the_log,
+    ),
+    *small_numbers(
+        "to the length of every vector",
+        "F.normalize takes care of vectors of length 0, and does not change the others.",
+        tiny_number_in_the_length,
+        digits=(3, 4, 5),
+    ),
 )
 
 _CAST_TOO_LATE = Misconception(
@@ -282,10 +348,20 @@ _K_IS_I = Misconception(
     MISCONCEPTIONS[0].function,
 )
 
-NT_XENT_NAIVE = Exercise("nt_xent_naive", nt_xent_loss, ordinary_cases, (_K_IS_I, *MISCONCEPTIONS[4:]))
+NT_XENT_NAIVE = Exercise(
+    "nt_xent_naive", nt_xent_loss, ordinary_cases, (_K_IS_I, *MISCONCEPTIONS[4:], *_TINY_NUMBERS)
+)
 NT_XENT_VECTORISED = Exercise(
-    "nt_xent_vectorised", nt_xent_loss, batches_of_two_sizes, MISCONCEPTIONS, vectorised=True
+    "nt_xent_vectorised",
+    nt_xent_loss,
+    batches_of_two_sizes,
+    (*MISCONCEPTIONS, *_TINY_NUMBERS),
+    vectorised=True,
 )
 NT_XENT_LOSS = Exercise(
-    "nt_xent_loss", nt_xent_loss, hard_cases, (*MISCONCEPTIONS, _TINY_NUMBER, _CAST_TOO_LATE), vectorised=True
+    "nt_xent_loss",
+    nt_xent_loss,
+    hard_cases,
+    (*MISCONCEPTIONS, *_TINY_NUMBERS, _CAST_TOO_LATE),
+    vectorised=True,
 )

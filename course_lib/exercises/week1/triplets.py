@@ -134,6 +134,34 @@ def window_only(embeddings: Tensor, labels: Tensor, *, margin: float) -> Tensor:
     return costs.sum() / max(len(costs), 1)
 
 
+def any_other_row(embeddings: Tensor, labels: Tensor, *, margin: float) -> Tensor:
+    """Rows of the anchor's own class are negatives, too."""
+    distance = squared_distances(embeddings)
+    anchor, positive = pairs(labels)
+    if len(anchor) == 0:
+        return embeddings.sum() * 0
+    rows = torch.arange(len(labels), device=labels.device)
+    negative = (rows != anchor[:, None]) & (rows != positive[:, None])
+    to_positive, to_all = distance[anchor, positive], distance[anchor]
+    chosen = semi_hard(to_positive.detach()[:, None], to_all.detach(), negative, margin)
+    costs = to_positive - to_all.gather(1, chosen[:, None]).squeeze(1) + margin
+    return costs.clamp(min=0).mean()
+
+
+def first_positive_only(embeddings: Tensor, labels: Tensor, *, margin: float) -> Tensor:
+    distance = squared_distances(embeddings)
+    anchor, positive = pairs(labels)
+    if len(anchor) == 0:
+        return embeddings.sum() * 0
+    first = torch.cat([torch.ones_like(anchor[:1], dtype=torch.bool), anchor[1:] != anchor[:-1]])
+    anchor, positive = anchor[first], positive[first]
+    to_positive, to_all = distance[anchor, positive], distance[anchor]
+    negative = labels[anchor][:, None] != labels[None, :]
+    chosen = semi_hard(to_positive.detach()[:, None], to_all.detach(), negative, margin)
+    costs = to_positive - to_all.gather(1, chosen[:, None]).squeeze(1) + margin
+    return costs.clamp(min=0).mean()
+
+
 def of_unit_vectors(embeddings: Tensor, labels: Tensor, *, margin: float) -> Tensor:
     return semi_hard_triplet_loss(F.normalize(embeddings, dim=1), labels, margin=margin)
 
@@ -176,6 +204,16 @@ SEMI_HARD_TRIPLET_LOSS = Exercise(
             "every negative is used",
             "Mining picks a single negative for each anchor-positive pair.",
             every_negative,
+        ),
+        Misconception(
+            "rows of the anchor's own class count as negatives",
+            "A negative has another label than the anchor.",
+            any_other_row,
+        ),
+        Misconception(
+            "each anchor has only its first positive",
+            "Every other row of its class is a positive: each makes a pair, and a triplet, of its own.",
+            first_positive_only,
         ),
         Misconception(
             "distances are not squared",

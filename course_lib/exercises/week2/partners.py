@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_lib.exercises.base import Case, Exercise, Misconception
+from course_lib.exercises.base import Case, Exercise, Misconception, small_numbers
 from course_lib.exercises.draws import generator, in_both_precisions, normal
 from course_lib.losses import nt_xent_loss
 
@@ -38,6 +38,14 @@ def probability_cases(seed: int, rounds: int) -> list[Case]:
 def cosines(z: Tensor) -> Tensor:
     z = F.normalize(z, dim=1)
     return z @ z.T
+
+
+def with_eps(eps: float) -> Callable[[Tensor], Tensor]:
+    def similarity(z: Tensor) -> Tensor:
+        z = z / (z.norm(dim=1, keepdim=True) + eps)
+        return z @ z.T
+
+    return similarity
 
 
 def itself(z: Tensor) -> Tensor:
@@ -147,6 +155,17 @@ PARTNER_PROBABILITY = Exercise(
             "the cosines are multiplied by the temperature",
             "They are divided by it: a small temperature makes the differences larger.",
             probability(scale=lambda temperature: 1 / temperature),
+        ),
+        *small_numbers(
+            "to the length of every vector",
+            "F.normalize takes care of vectors of length 0, and does not change the others.",
+            lambda eps: probability(similarity=with_eps(eps)),
+            digits=(3, 4, 5),
+        ),
+        Misconception(
+            "both factors are divided by the temperature",
+            "z / T times z / T divides the cosine by T twice: once is meant.",
+            probability(scale=lambda temperature: temperature**2),
         ),
         Misconception(
             "the softmax runs over the columns",

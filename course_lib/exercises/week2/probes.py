@@ -298,6 +298,20 @@ def probe(
     return logits
 
 
+def gradients_never_reset(
+    train: Tensor, test: Tensor, *, labels: Tensor, classes: int, steps: int, lr: float, weight_decay: float
+) -> Tensor:
+    x, x_test = standardised(train.detach(), test.detach())
+    weight = x.new_zeros(classes, x.shape[1]).requires_grad_()
+    bias = x.new_zeros(classes).requires_grad_()
+    optimiser = torch.optim.SGD([weight, bias], lr=lr)
+    for _ in range(steps):
+        loss = F.cross_entropy(x @ weight.T + bias, labels) + weight_decay / 2 * weight.square().sum()
+        loss.backward()
+        optimiser.step()
+    return (x_test @ weight.T + bias).detach()
+
+
 def adam(
     train: Tensor, test: Tensor, *, labels: Tensor, classes: int, steps: int, lr: float, weight_decay: float
 ) -> Tensor:
@@ -318,6 +332,11 @@ LINEAR_PROBE = Exercise(
     probe(),
     probe_cases,
     (
+        Misconception(
+            "the gradient of every step is added to those of all earlier ones",
+            "Call optimiser.zero_grad() before .backward(), or set .grad to None.",
+            gradients_never_reset,
+        ),
         Misconception(
             "the features are not standardised",
             "Take off the mean of every column of train, and divide by its standard deviation.",

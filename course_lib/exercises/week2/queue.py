@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_lib.exercises.base import Case, Exercise, Misconception
+from course_lib.exercises.base import Case, Exercise, Misconception, small_numbers
 from course_lib.exercises.draws import generator, in_both_precisions, normal
 
 Change = Callable[[Tensor], Tensor]
@@ -301,6 +301,7 @@ def logits(
     positive_scale: Callable[[float], float] | None = None,
     partner: Change = as_it_is,
     positive_last: bool = False,
+    combine: Callable[[Tensor], Tensor] = lambda products: products.sum(dim=1, keepdim=True),
     query_change: Change = as_it_is,
     key_change: Change = detached,
     queue_change: Change = detached,
@@ -309,11 +310,19 @@ def logits(
 
     def made(query: Tensor, keys: Tensor, queue: Tensor, *, temperature: float) -> Tensor:
         q, k = query_change(query_norm(query)), partner(key_change(key_norm(keys)))
-        positive = (q * k).sum(dim=1, keepdim=True) / (positive_scale or scale)(temperature)  # (B, 1)
+        positive = combine(q * k) / (positive_scale or scale)(temperature)  # (B, 1)
         negative = q @ queue_change(queue).T / scale(temperature)  # (B, K)
         return torch.cat([negative, positive] if positive_last else [positive, negative], dim=1)
 
     return made
+
+
+def keys_as_negatives(query: Tensor, keys: Tensor, queue: Tensor, *, temperature: float) -> Tensor:
+    return logits()(query, keys, rows_normalised(keys.detach()), temperature=temperature)
+
+
+def with_eps(eps: float) -> Change:
+    return lambda x: x / (x.norm(dim=1, keepdim=True) + eps)
 
 
 def changed(change: Change) -> Callable[..., Tensor]:
@@ -351,6 +360,22 @@ MOCO_LOGITS = Exercise(
             "the positive stands in the last column",
             "It stands in column 0, so that the target of every row is class 0.",
             logits(positive_last=True),
+        ),
+        Misconception(
+            "the products of the positive are averaged",
+            "A dot product is their sum: with a mean it is smaller by the number of dimensions.",
+            logits(combine=lambda products: products.mean(dim=1, keepdim=True)),
+        ),
+        Misconception(
+            "the negatives are the keys of the batch",
+            "In MoCo the negatives come from the queue: query @ queue.T.",
+            keys_as_negatives,
+        ),
+        *small_numbers(
+            "to the length of every vector",
+            "F.normalize takes care of vectors of length 0, and does not change the others.",
+            lambda eps: logits(query_norm=with_eps(eps), key_norm=with_eps(eps)),
+            digits=(3, 4, 5),
         ),
         Misconception(
             "a query is paired with the key of its neighbour",

@@ -70,6 +70,7 @@ def crops(
     flipped: Callable[[bool], bool] = bool,
     flip_first: bool = False,
     first_draw_for_all: bool = False,
+    first_coin_for_all: bool = False,
 ) -> Callable[..., Tensor]:
     """The views with one thing done differently."""
 
@@ -78,7 +79,7 @@ def crops(
         for i, image in enumerate(images):
             draw = 0 if first_draw_for_all else i
             left, top, width, height = box(boxes[draw].tolist())
-            flip = flipped(bool(flips[draw]))
+            flip = flipped(bool(flips[0 if first_coin_for_all else draw]))
             if flip and flip_first:
                 image = image.flip(flip_along)
             part = image[:, top : top + height, left : left + width]
@@ -118,6 +119,11 @@ CROP_AND_FLIP = Exercise(
             "the first image's draws are used for the whole batch",
             "Every image has a box and a coin of its own: use row i of `boxes` and of `flips` for image i.",
             crops(first_draw_for_all=True),
+        ),
+        Misconception(
+            "the first image's coin decides for the whole batch",
+            "Every image has a coin of its own: flips[i] for image i.",
+            crops(first_coin_for_all=True),
         ),
         Misconception(
             "images are mirrored top to bottom",
