@@ -800,7 +800,7 @@ for metric, line in lines.items():
 show.curve(lines, x="temperature", y="accuracy", chance=guess, log_x=True)
 
 # %% [markdown]
-# Colder than 0.1 the neighbours get worse, with every seed, and the linear probe gains next to nothing. At 1 both lose, the
+# Colder than 0.1 the neighbours get worse, with every seed, and the linear probe loses with two of three. At 1 both lose, the
 # neighbours most, because there all strangers are pushed alike, near or far.
 # SimCLR reports its best results between 0.1 and 0.5; MoCo v1 uses 0.07 and v2 uses 0.2.
 
@@ -949,8 +949,8 @@ show.curve(few, x="labels a class", y="accuracy", chance=guess, log_x=True)
 # %% [markdown]
 # With two labels a class the frozen features are ahead: a probe has little to learn, and twenty images are too few to move a
 # whole network. But the lead is short. At five labels training from scratch is close behind the frozen features, at twenty it
-# has overtaken them, and the better use of SimCLR's weights is to start from them and train on; how much that gains over
-# random weights depends on the seed and on how long one trains. This is what one minute of pre-training of a tiny network
+# has overtaken them, and the better use of SimCLR's weights is to start from them and train on. At twenty that is ahead of
+# random weights with every seed; at a hundred it no longer is with all. This is what one minute of pre-training of a tiny network
 # buys, measured against a baseline that was *allowed to learn*. A frozen random network would have flattered us. With real
 # images and long training the lead lasts longer.
 #
@@ -1043,7 +1043,7 @@ for name, method in (("right", momenta[0.99][0]), ("not normalised", broken)):
     )
 
 # %% [markdown]
-# For half of the run the loss gives no warning. The last panel does, from the first epoch: far fewer directions are in use.
+# For half of the run the loss gives no warning. The last panel does, from the first epoch: clearly fewer directions are in use.
 #
 # Why do the keys grow? A query is normalised, so its loss does not care about its length; the gradient stands at right angles
 # to the vector, and a step at right angles makes a vector longer, never shorter. The key encoder follows. Then "logits divided
