@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from statistics import mean, stdev
 
-REFERENCES = ("chance", "raw pixels", "random network", "supervised")
+REFERENCES = ("chance", "raw pixels", "8 x 8 pixels", "random network", "supervised")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from course_lib.evaluate import encoder_of, features
+from course_lib.evaluate import encoder_of, features, raw_pixels
 from course_lib.evaluate.features import _cache, fingerprint
 from course_lib.methods import SimCLR
 from course_lib.models import SmallConvNet
@@ -163,3 +163,16 @@ def test_on_a_gpu(images: Tensor) -> None:
         features(net, images, device="cuda", cache=False), features(net, images), rtol=1e-3, atol=1e-3
     )
     assert net.layer.weight.device.type == "cpu"
+
+
+def test_pixels_are_averaged_over_squares() -> None:
+    image = torch.arange(16, dtype=torch.uint8).view(1, 1, 4, 4).expand(1, 3, 4, 4)
+    assert torch.equal(raw_pixels(image), torch.arange(16).repeat(3)[None] / 255)
+    corners = torch.tensor([2.5, 4.5, 10.5, 12.5])  # the means of the four squares
+    torch.testing.assert_close(raw_pixels(image, size=2), corners.repeat(3)[None] / 255)
+
+
+@pytest.mark.parametrize("size", [0, 5])
+def test_pixels_cannot_be_averaged_to_more_than_there_are(size: int) -> None:
+    with pytest.raises(ValueError, match="size must be between 1 and the images' 4 px"):
+        raw_pixels(torch.zeros(1, 3, 4, 4), size=size)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from course_lib.evaluate import knn_accuracy
+from course_lib.evaluate import best_knn_accuracy, knn_accuracy
 
 
 def slow_top(train, labels, test, truth, k: int, temperature: float, top: int) -> float:
@@ -90,3 +90,16 @@ def test_bad_input() -> None:
         knn_accuracy(x, y - 1, x, y)
     with pytest.raises(ValueError, match="N >= 1"):
         knn_accuracy(x[:0], y[:0], x, y)
+
+
+def test_everybody_gets_the_number_of_neighbours_that_suits_best() -> None:
+    """Two clouds with a wrong label here and there want many neighbours, to outvote them."""
+    generator = torch.Generator().manual_seed(0)
+    cloud = torch.arange(200) % 2
+    points = torch.randn(200, 8, generator=generator) + (2.0 * cloud - 1)[:, None]
+    labels = cloud ^ (torch.rand(200, generator=generator) < 0.3)
+    data = points[:150], labels[:150], points[150:], cloud[150:]
+    one, five, twenty = (knn_accuracy(*data, k=k) for k in (1, 5, 20))
+    assert one < twenty
+    assert best_knn_accuracy(*data) == max(one, five, twenty)
+    assert best_knn_accuracy(*data, ks=[1]) == one
