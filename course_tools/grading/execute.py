@@ -17,7 +17,7 @@ from nbclient.exceptions import CellExecutionComplete, CellTimeoutError, DeadKer
 from nbformat.v4 import new_output
 from nbgrader.preprocessors import Execute
 from nbgrader.utils import is_grade
-from traitlets import Bool, Unicode, default
+from traitlets import Bool, List, Unicode, default
 
 from course_lib.check.examine import CheckFailed, Passed
 from course_lib.check.ladder import Verdict
@@ -60,6 +60,10 @@ class ExecuteLab(Execute):
     device = Unicode(help='"cuda" asks every input on the GPU as well; the default where there is one').tag(
         config=True
     )
+    allowed_packages = List(
+        Unicode(),
+        help="packages that implement what labs ask for and may be imported all the same, such as lightly",
+    ).tag(config=True)
     own_tests = Bool(
         False,
         help="let graded cells that are no check(...) score by what they raise; forging that is easy",
@@ -119,7 +123,14 @@ class ExecuteLab(Execute):
         }
         if issubclass(self.kernel_manager_class, JailedKernelManager):
             folder = Path(self.resources["metadata"]["path"])
-            kwargs["jail"] = Jail(library, self.referee.channel, folder, self.device, self.limits())
+            kwargs["jail"] = Jail(
+                library,
+                self.referee.channel,
+                folder,
+                self.device,
+                self.limits(),
+                tuple(self.allowed_packages),
+            )
         super().start_new_kernel(env=env, **kwargs)
 
     def limits(self) -> Limits:

@@ -27,6 +27,7 @@ PEERS = (
     "mobile_sam",
     "open_clip",
     "clip",
+    "transformers",
 )
 
 CHANNEL = Path("/referee")  # where a kernel finds the folder that its jail calls `channel`
@@ -148,7 +149,7 @@ def _mounts(jail: Jail, hidden: tuple[Path, ...], referee: dict[str, list[str]])
     places |= {file: ["--ro-bind-try", file, file] for file in _SYSTEM_FILES}
     seen = [Path("/usr"), *environment_folders()]
     places |= {str(folder): ["--ro-bind", str(folder), str(folder)] for folder in seen}
-    for folder in (*_peers(), *hidden):
+    for folder in (*_peers(jail.allowed), *hidden):
         if any(folder != top and folder.is_relative_to(top) for top in seen):
             empty = ["--perms", "0000", "--size", "4096", "--tmpfs", str(folder)]
             places.setdefault(str(folder), [*empty, "--remount-ro", str(folder)])
@@ -166,12 +167,12 @@ def environment_folders() -> list[Path]:
     return [folder for folder in sorted(folders) if str(folder) not in ("/", "/usr")]
 
 
-def _peers() -> Iterator[Path]:
+def _peers(allowed: tuple[str, ...]) -> Iterator[Path]:
     """Folders of the packages with answers, of their records, and of the course, should it be installed."""
     paths = sysconfig.get_paths()
     tops = {paths["purelib"], paths["platlib"], site.getusersitepackages(), *site.getsitepackages()}
     for top in map(Path, tops):
-        for name in (*PEERS, "course_lib", "course_tools", "ssl_vision_course"):
+        for name in (*sorted({*PEERS} - {*allowed}), "course_lib", "course_tools", "ssl_vision_course"):
             yield from (path for path in (top / name, *top.glob(f"{name}-*.dist-info")) if path.is_dir())
 
 

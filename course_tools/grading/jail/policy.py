@@ -35,6 +35,8 @@ class Jail:
         channel: folder of the host that appears as /referee, read-only; sockets in it can be connected to.
         files: folder whose regular files, never links or notebooks, are copied to /submission.
         device: "cuda" hands the GPU's device nodes in; anything else does not.
+        limits: of everything that the kernel starts.
+        allowed: packages that hold answers (`bubblewrap.PEERS`) and may be imported nevertheless.
     """
 
     library: Path | None = None
@@ -42,6 +44,7 @@ class Jail:
     files: Path | None = None
     device: str = "cpu"
     limits: Limits = field(default_factory=Limits)
+    allowed: tuple[str, ...] = ()
 
     @property
     def gpu(self) -> bool:

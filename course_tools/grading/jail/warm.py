@@ -116,7 +116,7 @@ class WarmJail:
         if any(folder.is_relative_to("/tmp") for folder in bubblewrap.environment_folders()):
             raise JailBroke("Python's environment lies in /tmp, of which every kernel has its own")
         self.owner = os.getpid()
-        self._library, self._gpu = jail.library, jail.gpu
+        self._library, self._gpu, self._allowed = jail.library, jail.gpu, jail.allowed
         self._channels = Path(tempfile.mkdtemp(prefix="jail-channels-"))
         jail = replace(jail, channel=self._channels, files=None)
         self._children: list[WarmPrisoner] = []
@@ -165,7 +165,7 @@ class WarmJail:
 
     def serves(self, jail: Jail) -> bool:
         """Whether a kernel for this jail can be forked from here; all else is each kernel's own."""
-        return (jail.library, jail.gpu) == (self._library, self._gpu)
+        return (jail.library, jail.gpu, jail.allowed) == (self._library, self._gpu, self._allowed)
 
     @property
     def busy(self) -> bool:

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -154,8 +155,7 @@ for path in glob.glob("/proc/[0-9]*/environ") + glob.glob("/proc/[0-9]*/cmdline"
     assert "COURSE_STATIC" in said
 
 
-def test_packages_with_answers_are_empty(kernel: Kernel) -> None:
-    tries = """
+PEERS_THAT_CAN_BE_IMPORTED = """
 answer = []
 for name in ("lightly.loss", "pytorch_metric_learning.losses"):
     try:
@@ -164,7 +164,16 @@ for name in ("lightly.loss", "pytorch_metric_learning.losses"):
     except ImportError:
         pass
 """
-    assert kernel.ask(tries) == []
+
+
+def test_packages_with_answers_are_empty(kernel: Kernel) -> None:
+    assert kernel.ask(PEERS_THAT_CAN_BE_IMPORTED) == []
+
+
+def test_an_instructor_may_allow_one(kernel: Kernel) -> None:
+    with Kernel(replace(kernel.jail or Jail(), allowed=("pytorch_metric_learning",)), warm=True) as allowing:
+        assert allowing.ask(PEERS_THAT_CAN_BE_IMPORTED) == ["pytorch_metric_learning.losses"]
+    assert kernel.ask(PEERS_THAT_CAN_BE_IMPORTED) == []
 
 
 PROTECTED = [
