@@ -184,8 +184,8 @@ class Scoreboard:
             "</tr></thead><tbody>",
         ]
         for row in rows:
-            colour = ' style="color:#6B6B6B"' if row[1] in REFERENCES else ""
-            parts += [f"<tr{colour}>", *(f"<td>{escape(cell)}</td>" for cell in row), "</tr>"]
+            faded = ' style="opacity:0.75"' if row[1] in REFERENCES else ""  # in light and dark themes
+            parts += [f"<tr{faded}>", *(f"<td>{escape(cell)}</td>" for cell in row), "</tr>"]
         return "".join([*parts, "</tbody></table>"])
 
 

@@ -8,9 +8,19 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from course_lib.show.style import COLOURS, MARKERS, WIDTH, mark_chance, mark_level, panels, styled
+from course_lib.show.style import (
+    COLOURS,
+    MARKERS,
+    WIDTH,
+    mark_chance,
+    mark_level,
+    mark_settings,
+    panels,
+    styled,
+)
 
 Values = float | Sequence[float]
 
@@ -37,6 +47,7 @@ def draw_loss(axes: Axes, runs: Mapping[str, Any], *, chance: float | None, smoo
         axes.plot(_smooth(values, smooth), color=colour, label=name or None)
     if chance is not None:
         mark_level(axes, chance, f"chance: {chance:.2f}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("step")
     axes.set_ylabel("loss")
     if axes.get_legend_handles_labels()[1]:
@@ -113,8 +124,8 @@ def curve(
         axes.fill_between(
             settings, [s.min() for s in seeds], [s.max() for s in seeds], color=colour, alpha=0.18
         )
-    if log_x:
-        axes.set_xscale("log")
+    every = sorted({setting for line in _series(values).values() for setting in line})
+    mark_settings(axes, every, log=log_x)
     marks = (
         baseline if isinstance(baseline, Mapping) else {"baseline": baseline} if baseline is not None else {}
     )

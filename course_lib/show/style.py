@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 # Okabe & Ito's colours, which stay apart for every common kind of colour blindness;
 # their yellow is left out because it is too pale for a line on white.
@@ -52,7 +53,9 @@ STYLE: Any = {
     "grid.color": "#E6E6E6",
     "grid.linewidth": 0.8,
     "lines.linewidth": 2.0,
-    "legend.frameon": False,
+    "legend.frameon": True,  # without an edge: no line runs through the words
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.85,
     "legend.fontsize": 10,
     "xtick.color": GREY,
     "ytick.color": GREY,
@@ -92,6 +95,21 @@ def panels(
     for unused in axes[count:]:
         unused.set_axis_off()
     return figure, axes[:count]
+
+
+MOST_TICKS = 10
+
+
+def mark_settings(axes: Axes, settings: Sequence[float], *, log: bool) -> None:
+    """Ticks where something was measured, if that is in few places; of whole numbers, only whole ones."""
+    if log:
+        axes.set_xscale("log")
+    whole = all(float(setting).is_integer() for setting in settings)
+    if log and len(settings) <= MOST_TICKS:
+        axes.set_xticks(settings, [f"{setting:g}" for setting in settings])
+        axes.minorticks_off()
+    elif whole and not log:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def mark_level(axes: Axes, value: float, label: str, *, colour: str = GREY, style: str = "--") -> None:
