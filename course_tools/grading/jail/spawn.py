@@ -21,6 +21,7 @@ from typing import IO
 from course_tools.grading.jail import bubblewrap
 from course_tools.grading.jail.cgroups import ControlGroup, make_group
 from course_tools.grading.jail.handed_in import open_files
+from course_tools.grading.jail.meter import note_before_killing
 from course_tools.grading.jail.policy import Jail
 
 CONNECTION_FILE = "/kernel/connection.json"
@@ -50,7 +51,7 @@ class Prisoner(ABC):
         self.limits, self._group, self._hello = order.jail.limits, group, hello
         self.reason = ""  # why the jail ended it
         self._kernel: int | None = None  # pidfd, once known
-        self._closed = False
+        self._closed = self._noted = False
         self._timer = threading.Timer(self.limits.wall_seconds, self._time_is_up)
         self._timer.daemon = True
         self._timer.start()
@@ -104,6 +105,11 @@ class Prisoner(ABC):
             os.close(self._kernel)
         self._hello.close()
 
+    def _note_time(self) -> None:
+        if not self._noted:
+            self._noted = True
+            note_before_killing(self.pid)
+
     def _time_is_up(self) -> None:
         self.end(f"the notebook ran longer than {self.limits.wall_seconds:.0f} s in all")
 
@@ -139,6 +145,8 @@ class ColdPrisoner(Prisoner):
         return self.poll()
 
     def kill(self) -> None:
+        if self._process.poll() is None:
+            self._note_time()
         self._process.kill()  # what bubblewrap started dies with it
 
     def _note_last_words(self) -> None:

@@ -78,6 +78,7 @@ class WarmPrisoner(Prisoner):
     def kill(self) -> None:
         with self._burial, contextlib.suppress(ProcessLookupError):
             if self._status is None:
+                self._note_time()
                 signal.pidfd_send_signal(self._init_fd, signal.SIGKILL)
 
     def _bury(self) -> None:
