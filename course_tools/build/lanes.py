@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
@@ -32,7 +32,7 @@ def in_lanes(jobs: Sequence[Job], lanes: int) -> Iterator[tuple[Job, Outcome]]:
     free: SimpleQueue[int] = SimpleQueue()
     for lane in range(1, lanes + 1):
         free.put(lane)
-    threads = max(1, (os.cpu_count() or 1) // lanes)
+    threads = threads_each(lanes)
     lock = _CONTEXT.RLock()  # one writer at a time on the terminal
     tqdm.set_lock(lock)
     with (
@@ -47,6 +47,11 @@ def in_lanes(jobs: Sequence[Job], lanes: int) -> Iterator[tuple[Job, Outcome]]:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def threads_each(lanes: int) -> int:
+    """The threads that each of so many jobs at once may use."""
+    return max(1, (os.cpu_count() or 1) // lanes)
 
 
 def _in_process(job: Job, free: "SimpleQueue[int]", threads: int, lock: Any) -> Outcome:
@@ -80,17 +85,7 @@ def _child(job: Job, sender: Connection, lane: int, threads: int, lock: Any) -> 
         outcome = job.work(**job.arguments, bar=bar)
     except Exception as error:
         outcome = Outcome(job.name, perf_counter() - begin, problem=f"{type(error).__name__}: {error}")
-    sender.send(replace(outcome, cpu=processor_seconds()))
-
-
-def processor_seconds() -> float:
-    """Of this process and of all that it has waited for; 0 where the system does not tell."""
-    try:
-        import resource
-    except ModuleNotFoundError:  # Windows
-        return 0.0
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
+    sender.send(outcome)
 
 
 def _end_with_parent() -> None:

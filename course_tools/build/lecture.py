@@ -64,10 +64,11 @@ def run_lecture(
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"
     seconds = perf_counter() - begin
-    pages = []
+    pages, written = [], ""
     if executed.is_file():
         pages = [write_page(executed, report), *extract_pictures(executed, report)]
-    return Outcome(notebook.stem, seconds, headline(executed), problem, pages=pages)
+        written = os.path.relpath(executed, report.parent)
+    return Outcome(notebook.stem, seconds, headline(executed), problem, pages=pages, executed=written)
 
 
 @contextmanager

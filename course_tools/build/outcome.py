@@ -17,6 +17,7 @@ class Outcome:
         problem: in a sentence what went wrong; empty when all is as expected.
         items: the graded cells of a submission.
         pages: paths in the report: the page first, then pictures.
+        executed: the executed notebook of a lecture, its path below build/.
         reused: this is the outcome of an earlier run.
     """
 
@@ -27,6 +28,7 @@ class Outcome:
     items: list[dict[str, Any]] = field(default_factory=list)
     pages: list[str] = field(default_factory=list)
     cpu: float = 0.0
+    executed: str = ""
     reused: bool = False
 
     @property

@@ -11,15 +11,16 @@ from functools import partial
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 from tqdm.auto import tqdm
 
 from course_tools.build import project
-from course_tools.build.lanes import Job, in_lanes, processor_seconds
+from course_tools.build.lanes import Job, in_lanes, threads_each
 from course_tools.build.lecture import run_lecture
 from course_tools.build.outcome import Outcome, table
+from course_tools.build.processor import processor_seconds
 from course_tools.build.report import write_report
 from course_tools.build.state import State, fingerprint, hash_files
 from course_tools.build.submission import BLANK, SOLUTION, Expectation, grade
@@ -40,6 +41,7 @@ class Options:
     Attributes:
         only: keep the parts whose name holds one of these words.
         seed: of the hidden tests; a new one each time, so that more and more cases are tried.
+        threads: that a part works with; by default all cores are shared between the jobs.
     """
 
     profile: str = "fast"
@@ -48,15 +50,20 @@ class Options:
     force: bool = False
     jobs: int = 2
     seed: str = field(default_factory=_secret_seed)
+    threads: int = 0
+
+    @property
+    def threads_each(self) -> int:
+        return self.threads or threads_each(self.jobs)
 
 
 @dataclass(frozen=True)
 class Part:
-    """A job, what its result depends on, and what must be done before it in this process."""
+    """A job, what its result depends on, and what must be done before it."""
 
     job: Job
     fingerprint: str
-    prepare: Callable[[], None] = lambda: None
+    prepare: Callable[[], None] | None = None
 
     @property
     def name(self) -> str:
@@ -78,13 +85,10 @@ def run(root: Path, options: Options) -> int:
         known = None if options.force else state.recall(name, part.fingerprint)
         if known:
             outcomes[name] = known
-        elif problem := _prepared(part):
-            outcomes[name] = Outcome(name, 0, problem=problem)
         else:
-            todo.append(part.job)
+            todo.append(Job(name, make, {"part": part, "state": state, "afresh": options.force}))
     for job, outcome in in_lanes(todo, options.jobs):
         outcomes[job.name] = outcome
-        state.remember(outcome, parts[job.name].fingerprint)
         tqdm.write(
             f"{outcome.status}  {job.name}  {outcome.seconds:.0f} s  {outcome.problem or outcome.headline}"
         )
@@ -93,16 +97,24 @@ def run(root: Path, options: Options) -> int:
     return int(any(outcome.problem for outcome in outcomes.values()))
 
 
-def outcome_of(part: Part, state: State) -> Outcome:
-    """What comes of one part: an earlier outcome if nothing has changed since, else made in this process."""
-    known = state.recall(part.name, part.fingerprint)
-    if known:
-        return known
-    part.prepare()
-    begin = processor_seconds()
-    outcome = part.job.work(**part.job.arguments)
-    outcome = replace(outcome, cpu=processor_seconds() - begin)
-    state.remember(outcome, part.fingerprint)
+def make(part: Part, state: State, *, afresh: bool = False, bar: dict[str, Any] | None = None) -> Outcome:
+    """What comes of one part: an earlier outcome if nothing has changed since, else made in this process.
+
+    Args:
+        afresh: make it in any case.
+        bar: keywords for the job's tqdm bar.
+    """
+    with state.lock(part.name):
+        known = None if afresh else state.recall(part.name, part.fingerprint)
+        if known:
+            return known
+        state.forget(part.name)
+        begin = processor_seconds()
+        if part.prepare:
+            part.prepare()
+        outcome = part.job.work(**part.job.arguments, bar=bar)
+        outcome = replace(outcome, cpu=processor_seconds() - begin)
+        state.remember(outcome, part.fingerprint)
     return outcome
 
 
@@ -117,15 +129,6 @@ def _synchronise(root: Path) -> Outcome:
     return Outcome("sync", perf_counter() - begin, f"rewrote {said}" if changed else "all up to date")
 
 
-def _prepared(part: Part) -> str:
-    """Make a part ready; returns what went wrong."""
-    try:
-        part.prepare()
-    except Exception as error:
-        return f"could not be prepared: {type(error).__name__}: {error}"
-    return ""
-
-
 def all_parts(root: Path, options: Options) -> list[Part]:
     """The parts asked for, lectures (which take longest) first; what they make lies in `root`/build."""
     build = root / "build"
@@ -133,13 +136,13 @@ def all_parts(root: Path, options: Options) -> list[Part]:
         _lecture(root, build, source.with_suffix(".ipynb"), options) for source in project.lectures(root)
     ]
     for source in project.labs(root):
-        parts += _submissions(root, build, source.stem, options.seed)
+        parts += _submissions(root, build, source.stem, options)
     return [part for part in parts if not options.only or any(word in part.name for word in options.only)]
 
 
 def _lecture(root: Path, build: Path, notebook: Path, options: Options) -> Part:
-    dataset = str(Path(options.dataset).resolve()) if Path(options.dataset).is_dir() else options.dataset
-    parameters = {"PROFILE": options.profile, "DATASET": dataset}
+    folders = [Path(options.dataset).resolve()] if Path(options.dataset).is_dir() else []
+    parameters = {"PROFILE": options.profile, "DATASET": str(folders[0]) if folders else options.dataset}
     (root / "data").mkdir(exist_ok=True)
     arguments = {
         "notebook": notebook,
@@ -149,14 +152,16 @@ def _lecture(root: Path, build: Path, notebook: Path, options: Options) -> Part:
         "data": root / "data",
         "cell_timeout": 900 if options.profile == "fast" else None,
     }
-    return Part(Job(notebook.stem, run_lecture, arguments), fingerprint(notebook, str(parameters)))
+    ingredients = fingerprint(notebook, str(parameters), *folders, threads=options.threads_each)
+    return Part(Job(notebook.stem, run_lecture, arguments), ingredients)
 
 
-def _submissions(root: Path, build: Path, lab: str, seed: str) -> Iterator[Part]:
+def _submissions(root: Path, build: Path, lab: str, options: Options) -> Iterator[Part]:
     """The lab's solution, its blank release and its samples, handed in and graded under `build`."""
     from course_tools.grading.autograde import Course
 
     solution = root / "solutions" / lab / f"{lab}.ipynb"
+    released = root / "assignments" / lab / f"{lab}.ipynb"
     course = Course(build / "grading" / lab, lab, root / "nbgrader_config.py")
     kinds: dict[str, Expectation | Path] = {"solution": SOLUTION, "blank": BLANK}
     kinds |= {path.stem: path for path in project.samples(root, lab)}
@@ -167,11 +172,11 @@ def _submissions(root: Path, build: Path, lab: str, seed: str) -> Iterator[Part]
             "student": student,
             "expected": expected,
             "report": build / "report",
-            "seed": seed,
+            "seed": options.seed,
         }
         yield Part(
             Job(f"{lab}/{student}", grade, arguments),
-            fingerprint(student, solution, course.config_file, *own),
+            fingerprint(student, solution, released, course.config_file, *own, threads=options.threads_each),
             partial(_hand_in, course, solution, student, expected),
         )
 
@@ -189,7 +194,7 @@ def _hand_in(course: Course, solution: Path, student: str, expected: Expectation
         notebook.parent.mkdir(exist_ok=True)
         make_submission(solution, expected, notebook)
     else:
-        notebook = course.solution if expected is SOLUTION else course.released
+        notebook = course.solution if expected == SOLUTION else course.released
     submit(course, student, notebook)
 
 
