@@ -1,11 +1,17 @@
+import json
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
 try:
+    from course_tools.build.processor import processor_seconds
+    from course_tools.build.times import TESTS_TOOK, week_of
     from course_tools.grading.jail import missing
 except ModuleNotFoundError:  # the library's own tests also run where the `course` extra is not installed
+    TESTS_TOOK = ""
 
     def missing() -> str:
         return "the course extra is not installed"
@@ -20,14 +26,76 @@ if missing():
     os.environ.setdefault("COURSE_UNSAFE", "1")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         skip = pytest.mark.skip(reason="needs a CUDA device")
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(skip)
-    # The longest first, so that two processes finish together.
+    for item in items:
+        if not item.get_closest_marker("xdist_group") and (shared := _shared(item)):
+            item.add_marker(pytest.mark.xdist_group(shared))
+    # The longest first, so that all processes finish together.
     long = ("test_the_lecture_runs", "test_a_submission_scores")
     items.sort(
         key=lambda item: next((rank for rank, name in enumerate(long) if name in item.name), len(long))
     )
+
+
+def _shared(item: pytest.Item) -> str:
+    """A name for the tests that share what a module's fixtures make, so that one process makes it, once."""
+    definitions = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009 (pytest tells nowhere else)
+    shared = {name for name, found in definitions.items() if found[-1].scope == "module"}
+    if not shared:
+        return ""
+    parameters = getattr(item, "callspec", None)
+    chosen = (
+        [str(parameters.params[name]) for name in sorted(shared) if name in parameters.params]
+        if parameters
+        else []
+    )
+    return " ".join([item.nodeid.partition("::")[0], *chosen])
+
+
+_took: dict[str, float] = {}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    if TESTS_TOOK and week_of(item.nodeid):
+        item.user_properties.append(("began", processor_seconds()))
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    result = yield
+    if began := dict(item.user_properties).get("began"):
+        item.user_properties.append(("took", round(processor_seconds() - float(str(began)), 2)))
+    return result
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "teardown" and (took := dict(report.user_properties).get("took")) is not None:
+        _took[report.nodeid.partition("@")[0]] = float(str(took))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write what the unit tests of the weeks took, for `course times`; tests that are gone are left out."""
+    if not _took or hasattr(session.config, "workerinput"):
+        return
+    root = session.config.rootpath
+    path = root / "build" / TESTS_TOOK
+    earlier = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    # Where a file's tests were run, they replace what was known of that file: some may have another name.
+    files = {test.partition("::")[0] for test in _took}
+    kept = {
+        test: seconds
+        for test, seconds in earlier.items()
+        if test.partition("::")[0] not in files and (root / test.partition("::")[0]).is_file()
+    }
+    path.parent.mkdir(exist_ok=True)
+    beside = Path(f"{path}.{os.getpid()}")
+    beside.write_text(json.dumps(kept | _took, indent=1), encoding="utf-8")
+    beside.replace(path)
