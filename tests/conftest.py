@@ -2,6 +2,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,36 +27,32 @@ if missing():
     os.environ.setdefault("COURSE_UNSAFE", "1")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+LONG = ("test_the_lecture_runs", "test_a_submission_scores")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         skip = pytest.mark.skip(reason="needs a CUDA device")
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(skip)
-    for item in items:
-        if not item.get_closest_marker("xdist_group") and (shared := _shared(item)):
-            item.add_marker(pytest.mark.xdist_group(shared))
-    # The longest first, so that all processes finish together.
-    long = ("test_the_lecture_runs", "test_a_submission_scores")
+    # The longest first, so that two processes finish together.
     items.sort(
-        key=lambda item: next((rank for rank, name in enumerate(long) if name in item.name), len(long))
+        key=lambda item: next((rank for rank, name in enumerate(LONG) if name in item.name), len(LONG))
     )
 
 
-def _shared(item: pytest.Item) -> str:
-    """A name for the tests that share what a module's fixtures make, so that one process makes it, once."""
-    definitions = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009 (pytest tells nowhere else)
-    shared = {name for name, found in definitions.items() if found[-1].scope == "module"}
-    if not shared:
-        return ""
-    parameters = getattr(item, "callspec", None)
-    chosen = (
-        [str(parameters.params[name]) for name in sorted(shared) if name in parameters.params]
-        if parameters
-        else []
-    )
-    return " ".join([item.nodeid.partition("::")[0], *chosen])
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist asks, where it is used
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests run in one process, so that what they share is made once; the longest go anywhere."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid if any(name in nodeid for name in LONG) else nodeid.partition("::")[0]
+
+    config.option.loadscopereorder = False  # else the longest, each by itself, would come last
+    return ByFile(config, log)
 
 
 _took: dict[str, float] = {}
@@ -78,7 +75,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "teardown" and (took := dict(report.user_properties).get("took")) is not None:
-        _took[report.nodeid.partition("@")[0]] = float(str(took))
+        _took[report.nodeid] = float(str(took))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
