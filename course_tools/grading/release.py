@@ -2,6 +2,7 @@
 
 import tempfile
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,25 @@ def nbgrader_config(config_file: Path, course: Path) -> Any:
 
     config = PyFileConfigLoader(config_file.name, path=str(config_file.parent)).load_config()
     config.CourseDirectory.root = str(course.resolve())
+    _open_gradebooks_quickly()
     return config
+
+
+def _open_gradebooks_quickly() -> None:
+    """For each new gradebook nbgrader starts a program, for seconds, to ask which version its tables have."""
+    import nbgrader.api
+
+    nbgrader.api.get_alembic_version = gradebook_version
+
+
+@cache
+def gradebook_version() -> str:
+    """The version of nbgrader's tables."""
+    from alembic.script import ScriptDirectory
+    from nbgrader.dbutil import ALEMBIC_DIR
+
+    [version] = ScriptDirectory(ALEMBIC_DIR).get_heads()
+    return version
 
 
 def converter(kind: type, config: Any, **selection: str) -> Any:
