@@ -57,13 +57,13 @@ def server(course: Course, tmp_path: Path) -> Iterator[str]:
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(240):
+        for _ in range(1200):
             try:
                 urllib.request.urlopen(f"{address}/api", timeout=5).close()
                 break
             except OSError:
                 assert running.poll() is None, (tmp_path / "server.log").read_text()
-                time.sleep(0.5)
+                time.sleep(0.1)
         yield address
     finally:
         running.terminate()
