@@ -456,7 +456,7 @@ def test_an_interrupt_stops_a_cell_and_leaves_its_children_and_the_kernel(doomed
     assert doomed.ask("answer = child.poll()") is None
 
 
-MARK = "course-jail-test-process"
+MARK = f"course-jail-test-process-{os.getpid()}"  # other tests run beside this one
 DAEMON = f"""
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -480,9 +480,10 @@ def test_nothing_outlives_the_kernel(kind: str) -> None:
 
 
 def test_a_kernel_deaf_to_everything_ends_at_the_wall(kind: str) -> None:
-    with Kernel(Jail(limits=Limits(wall_seconds=3)), warm=kind == "warm") as kernel:
+    seconds = 3 if kind == "warm" else 12  # a cold kernel must have started by then, on a busy machine too
+    with Kernel(Jail(limits=Limits(wall_seconds=seconds)), warm=kind == "warm") as kernel:
         assert kernel.run(DAEMON + "while True: pass") == "dead"
-        assert kernel.manager.reason == "the notebook ran longer than 3 s in all"
+        assert kernel.manager.reason == f"the notebook ran longer than {seconds} s in all"
         assert gone(MARK)
 
 
