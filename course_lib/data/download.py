@@ -123,12 +123,28 @@ def unpack(path: Path, folder: Path) -> None:
     """Unpack a tar archive into `folder`; what is there is always whole, also after an interruption."""
     with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as scratch:
         with tarfile.open(path) as archive:
-            archive.extractall(scratch, filter="data")
+            _extract(archive, Path(scratch))
         for item in Path(scratch).iterdir():
             target = folder / item.name
             if target.is_dir():
                 shutil.rmtree(target)
             item.replace(target)
+
+
+def _extract(archive: tarfile.TarFile, folder: Path) -> None:
+    """All that is in the archive; a member that would write outside the folder is an error.
+
+    Raises:
+        tarfile.TarError: there is such a member.
+    """
+    if hasattr(tarfile, "data_filter"):
+        archive.extractall(folder, filter="data")
+        return
+    for member in archive.getmembers():  # Python 3.11.0 to 3.11.3, such as Debian 12's
+        inside = (folder / member.name).resolve().is_relative_to(folder.resolve())
+        if not inside or not (member.isfile() or member.isdir()):
+            raise tarfile.ExtractError(f"{member.name!r} is no file or folder below {folder}")
+    archive.extractall(folder)
 
 
 def md5(path: Path) -> str:

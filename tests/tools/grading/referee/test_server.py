@@ -60,7 +60,7 @@ def test_the_kernel_is_told_that_it_was_received_and_nothing_else(referee: Refer
             question, tensors = receive(connection)
             assert question.keys() == {"ask", "seconds", "cases"}
             assert all(
-                case.keys() == {"tensors", "options", "tensor_options", "device"}
+                case.keys() == {"tensors", "options", "tensor_options", "device", "differentiable"}
                 for case in question["cases"]
             )
             assert "20260" not in repr(question)
