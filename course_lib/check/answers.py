@@ -69,7 +69,7 @@ def answer(function: Callable[..., object], case: Case) -> Answer:
         if isinstance(now, Tensor) and not torch.equal(now.detach(), originals[name])  # type: ignore[arg-type]
     )
     if type(value) not in (Tensor, nn.Parameter):
-        return Answer(_from_numpy(value), type(value).__name__, altered=altered)
+        return Answer(_as_tensor(value), type(value).__name__, altered=altered)
     assert isinstance(value, Tensor)
     seen = Answer(
         value=value.detach(),
@@ -95,7 +95,7 @@ def answer_all(function: Callable[..., object], cases: Sequence[Case], seconds: 
     return answers
 
 
-def _from_numpy(value: object) -> Tensor | None:
+def _as_tensor(value: object) -> Tensor | None:
     """A number or an array as a tensor; None if it is neither."""
     if not isinstance(value, int | float | np.number | np.ndarray):
         return None
@@ -119,6 +119,7 @@ def _gradients(value: Tensor, leaves: dict[str, Tensor]) -> dict[str, Tensor]:
 @contextmanager
 def nothing_compiled() -> Iterator[None]:
     """What is behind torch.compile runs as it is written: compiling could take longer than the limit."""
+    before = os.environ.get("TORCHDYNAMO_DISABLE")
     os.environ["TORCHDYNAMO_DISABLE"] = "1"  # what is compiled in the block
     try:
         if "torch._dynamo" in sys.modules:  # what was compiled before; the import would take seconds
@@ -127,7 +128,9 @@ def nothing_compiled() -> Iterator[None]:
         else:
             yield
     finally:
-        del os.environ["TORCHDYNAMO_DISABLE"]
+        os.environ.pop("TORCHDYNAMO_DISABLE")
+        if before is not None:
+            os.environ["TORCHDYNAMO_DISABLE"] = before
 
 
 @contextmanager

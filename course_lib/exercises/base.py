@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -80,23 +80,6 @@ class Misconception:
     when: str
     advice: str
     function: Callable[..., Tensor]
-
-
-def small_numbers(
-    where: str,
-    advice: str,
-    function: Callable[[float], Callable[..., Tensor]],
-    digits: Sequence[int] = (4, 5, 6, 7, 8),
-) -> tuple[Misconception, ...]:
-    """One misconception for each small number that people add in that place ("inside the logarithm").
-
-    Args:
-        function: the small number -> the mistake.
-        digits: 8 means 1e-8; those that can be told apart, the smallest of them in float64 only.
-    """
-    return tuple(
-        Misconception(f"1e-{number} is added {where}", advice, function(10.0**-number)) for number in digits
-    )
 
 
 @dataclass(frozen=True)

@@ -203,7 +203,7 @@ class ViewWatch(Watch):
 
 
 class ImageNumbers:
-    """Tells which image a row is, by its bytes."""
+    """Tells which image of a batch (B, 3, H, W) is which, by its bytes."""
 
     def __init__(self) -> None:
         self.numbers: dict[bytes, int] = {}
@@ -223,9 +223,9 @@ class ImageNumbers:
 def shapes(split: str, count: int, seed: int) -> ImageSet:
     """The Shapes world of that seed, with one grey behind all objects.
 
-    The grey that varies from image to image is a shortcut: two views can be matched by it. Without it a loop
-    that learns gains twice as much in the same time, far above what moving batch-norm statistics alone gain
-    (benchmarks/results/training_margins.md).
+    The grey that varies from image to image is a shortcut: two views can be matched by it. With it lab 1's
+    loop gained .18 to .29 over the untrained network, without it .33 to .45, far above the .11 that moving
+    batch-norm statistics alone can gain (benchmarks/results/training_margins.md).
     """
     return Shapes(seed=seed, fixed={"background_colours": torch.full((2, 3), 0.5)}).image_set(split, count)
 

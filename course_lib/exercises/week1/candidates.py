@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_lib.exercises.base import Case, Exercise, Misconception, small_numbers
+from course_lib.exercises.base import Case, Exercise, Misconception
 from course_lib.exercises.draws import generator, in_both_precisions, normal
+from course_lib.exercises.small_numbers import small_numbers
 from course_lib.losses import info_nce_accuracy, n_pair_loss
 
 _OVERFLOW = (

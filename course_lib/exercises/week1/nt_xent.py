@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_lib.exercises.base import Case, Exercise, Misconception, small_numbers
+from course_lib.exercises.base import Case, Exercise, Misconception
 from course_lib.exercises.draws import generator, in_both_precisions, normal
+from course_lib.exercises.small_numbers import added_to_every_length, small_numbers
 from course_lib.losses import nt_xent_loss
 
 _OVERFLOW = (
@@ -119,12 +120,6 @@ def with_temperature(change: Callable[[float], float]) -> Callable[..., Tensor]:
     return lambda z1, z2, *, temperature: per_view(z1, z2, change(temperature)).mean()
 
 
-def not_normalised(z1: Tensor, z2: Tensor, *, temperature: float) -> Tensor:
-    z = stacked(z1, z2)
-    logits = without_diagonal(z @ z.T / temperature)
-    return F.cross_entropy(logits, partners(logits))
-
-
 def wrong_dimension(z1: Tensor, z2: Tensor, *, temperature: float) -> Tensor:
     logits = without_diagonal(similarities(z1, z2, dim=0) / temperature)
     return F.cross_entropy(logits, partners(logits))
@@ -171,10 +166,9 @@ def tiny_number_in_the_log(eps: float) -> Callable[..., Tensor]:
     return lambda z1, z2, *, temperature: -((-per_view(z1, z2, temperature)).exp() + eps).log().mean()
 
 
-def tiny_number_in_the_length(eps: float) -> Callable[..., Tensor]:
+def with_other_lengths(normalise: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
     def loss(z1: Tensor, z2: Tensor, *, temperature: float) -> Tensor:
-        z = stacked(z1, z2)
-        z = z / (z.norm(dim=1, keepdim=True) + eps)
+        z = normalise(stacked(z1, z2))
         logits = without_diagonal(z @ z.T / temperature)
         return F.cross_entropy(logits, partners(logits))
 
@@ -223,7 +217,7 @@ MISCONCEPTIONS = (
     Misconception(
         "the projections are not normalised",
         "The similarity is the cosine: divide every row by its length first.",
-        not_normalised,
+        with_other_lengths(lambda z: z),
     ),
     Misconception(
         "columns are normalised instead of rows",
@@ -328,12 +322,7 @@ _TINY_NUMBERS = (
         "It hides an overflow and cuts the loss off: cross_entropy on the logits needs no such thing.",
         tiny_number_in_the_log,
     ),
-    *small_numbers(
-        "to the length of every vector",
-        "F.normalize takes care of vectors of length 0, and does not change the others.",
-        tiny_number_in_the_length,
-        digits=(3, 4, 5),
-    ),
+    *added_to_every_length(with_other_lengths),
 )
 
 _CAST_TOO_LATE = Misconception(

@@ -94,18 +94,30 @@ def triplets(
     hinge: bool = True,
     itself: bool = False,
     once: bool = False,
+    first_positive: bool = False,
+    own_class: bool = False,
     detach: bool = False,
     reduce: Callable[[Tensor], Tensor] = lambda costs: costs.sum() / max(len(costs), 1),
 ) -> Callable[..., Tensor]:
-    """The loss with one thing done differently."""
+    """The loss with one thing done differently.
+
+    Args:
+        own_class: any other row is a negative, those of the anchor's own class too.
+    """
 
     def loss(embeddings: Tensor, labels: Tensor, *, margin: float) -> Tensor:
         distance = measure(embeddings)
         anchor, positive = pairs(labels, itself=itself, once=once)
         if len(anchor) == 0:
             return embeddings.sum() * 0
+        if first_positive:
+            first = F.pad(anchor[1:] != anchor[:-1], (1, 0), value=True)
+            anchor, positive = anchor[first], positive[first]
         to_positive, to_all = distance[anchor, positive], distance[anchor]
         negative = labels[anchor][:, None] != labels[None, :]
+        if own_class:
+            rows = torch.arange(len(labels), device=labels.device)
+            negative = (rows != anchor[:, None]) & (rows != positive[:, None])
         chosen = choose(to_positive.detach()[:, None], to_all.detach(), negative, margin)
         to_negative = to_all.gather(1, chosen[:, None]).squeeze(1)
         costs = to_positive - (to_negative.detach() if detach else to_negative) + margin
@@ -132,34 +144,6 @@ def window_only(embeddings: Tensor, labels: Tensor, *, margin: float) -> Tensor:
     nearest_one = to_all.masked_fill(~window, torch.inf)[kept].amin(1)
     costs = to_positive[kept, 0] - nearest_one + margin
     return costs.sum() / max(len(costs), 1)
-
-
-def any_other_row(embeddings: Tensor, labels: Tensor, *, margin: float) -> Tensor:
-    """Rows of the anchor's own class are negatives, too."""
-    distance = squared_distances(embeddings)
-    anchor, positive = pairs(labels)
-    if len(anchor) == 0:
-        return embeddings.sum() * 0
-    rows = torch.arange(len(labels), device=labels.device)
-    negative = (rows != anchor[:, None]) & (rows != positive[:, None])
-    to_positive, to_all = distance[anchor, positive], distance[anchor]
-    chosen = semi_hard(to_positive.detach()[:, None], to_all.detach(), negative, margin)
-    costs = to_positive - to_all.gather(1, chosen[:, None]).squeeze(1) + margin
-    return costs.clamp(min=0).mean()
-
-
-def first_positive_only(embeddings: Tensor, labels: Tensor, *, margin: float) -> Tensor:
-    distance = squared_distances(embeddings)
-    anchor, positive = pairs(labels)
-    if len(anchor) == 0:
-        return embeddings.sum() * 0
-    first = torch.cat([torch.ones_like(anchor[:1], dtype=torch.bool), anchor[1:] != anchor[:-1]])
-    anchor, positive = anchor[first], positive[first]
-    to_positive, to_all = distance[anchor, positive], distance[anchor]
-    negative = labels[anchor][:, None] != labels[None, :]
-    chosen = semi_hard(to_positive.detach()[:, None], to_all.detach(), negative, margin)
-    costs = to_positive - to_all.gather(1, chosen[:, None]).squeeze(1) + margin
-    return costs.clamp(min=0).mean()
 
 
 def of_unit_vectors(embeddings: Tensor, labels: Tensor, *, margin: float) -> Tensor:
@@ -208,12 +192,12 @@ SEMI_HARD_TRIPLET_LOSS = Exercise(
         Misconception(
             "rows of the anchor's own class count as negatives",
             "A negative has another label than the anchor.",
-            any_other_row,
+            triplets(own_class=True),
         ),
         Misconception(
             "each anchor has only its first positive",
             "Every other row of its class is a positive: each makes a pair, and a triplet, of its own.",
-            first_positive_only,
+            triplets(first_positive=True),
         ),
         Misconception(
             "distances are not squared",

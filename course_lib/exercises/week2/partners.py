@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_lib.exercises.base import Case, Exercise, Misconception, small_numbers
+from course_lib.exercises.base import Case, Exercise, Misconception
 from course_lib.exercises.draws import generator, in_both_precisions, normal
+from course_lib.exercises.small_numbers import added_to_every_length
 from course_lib.losses import nt_xent_loss
 
 
@@ -38,14 +39,6 @@ def probability_cases(seed: int, rounds: int) -> list[Case]:
 def cosines(z: Tensor) -> Tensor:
     z = F.normalize(z, dim=1)
     return z @ z.T
-
-
-def with_eps(eps: float) -> Callable[[Tensor], Tensor]:
-    def similarity(z: Tensor) -> Tensor:
-        z = z / (z.norm(dim=1, keepdim=True) + eps)
-        return z @ z.T
-
-    return similarity
 
 
 def itself(z: Tensor) -> Tensor:
@@ -156,11 +149,8 @@ PARTNER_PROBABILITY = Exercise(
             "They are divided by it: a small temperature makes the differences larger.",
             probability(scale=lambda temperature: 1 / temperature),
         ),
-        *small_numbers(
-            "to the length of every vector",
-            "F.normalize takes care of vectors of length 0, and does not change the others.",
-            lambda eps: probability(similarity=with_eps(eps)),
-            digits=(3, 4, 5),
+        *added_to_every_length(
+            lambda normalise: probability(similarity=lambda z: normalise(z) @ normalise(z).T)
         ),
         Misconception(
             "both factors are divided by the temperature",

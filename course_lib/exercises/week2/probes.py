@@ -298,33 +298,32 @@ def probe(
     return logits
 
 
-def gradients_never_reset(
-    train: Tensor, test: Tensor, *, labels: Tensor, classes: int, steps: int, lr: float, weight_decay: float
-) -> Tensor:
-    x, x_test = standardised(train.detach(), test.detach())
-    weight = x.new_zeros(classes, x.shape[1]).requires_grad_()
-    bias = x.new_zeros(classes).requires_grad_()
-    optimiser = torch.optim.SGD([weight, bias], lr=lr)
-    for _ in range(steps):
-        loss = F.cross_entropy(x @ weight.T + bias, labels) + weight_decay / 2 * weight.square().sum()
-        loss.backward()
-        optimiser.step()
-    return (x_test @ weight.T + bias).detach()
+def optimised(optimiser: type[torch.optim.SGD | torch.optim.Adam], *, reset: bool) -> Callable[..., Tensor]:
+    """The probe trained by one of torch's optimisers, its gradients reset in every step or never."""
 
+    def logits(
+        train: Tensor,
+        test: Tensor,
+        *,
+        labels: Tensor,
+        classes: int,
+        steps: int,
+        lr: float,
+        weight_decay: float,
+    ) -> Tensor:
+        x, x_test = standardised(train.detach(), test.detach())
+        weight = x.new_zeros(classes, x.shape[1]).requires_grad_()
+        bias = x.new_zeros(classes).requires_grad_()
+        step = optimiser([weight, bias], lr=lr)
+        for _ in range(steps):
+            loss = F.cross_entropy(x @ weight.T + bias, labels) + weight_decay / 2 * weight.square().sum()
+            if reset:
+                step.zero_grad()
+            loss.backward()
+            step.step()
+        return (x_test @ weight.T + bias).detach()
 
-def adam(
-    train: Tensor, test: Tensor, *, labels: Tensor, classes: int, steps: int, lr: float, weight_decay: float
-) -> Tensor:
-    x, x_test = standardised(train.detach(), test.detach())
-    weight = x.new_zeros(classes, x.shape[1]).requires_grad_()
-    bias = x.new_zeros(classes).requires_grad_()
-    optimiser = torch.optim.Adam([weight, bias], lr=lr)
-    for _ in range(steps):
-        loss = F.cross_entropy(x @ weight.T + bias, labels) + weight_decay / 2 * weight.square().sum()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    return (x_test @ weight.T + bias).detach()
+    return logits
 
 
 LINEAR_PROBE = Exercise(
@@ -335,7 +334,7 @@ LINEAR_PROBE = Exercise(
         Misconception(
             "the gradient of every step is added to those of all earlier ones",
             "Call optimiser.zero_grad() before .backward(), or set .grad to None.",
-            gradients_never_reset,
+            optimised(torch.optim.SGD, reset=False),
         ),
         Misconception(
             "the features are not standardised",
@@ -415,7 +414,7 @@ LINEAR_PROBE = Exercise(
         Misconception(
             "Adam takes the steps",
             "Plain gradient descent is asked: torch.optim.SGD without momentum.",
-            adam,
+            optimised(torch.optim.Adam, reset=True),
         ),
         Misconception(
             "one step is missing",

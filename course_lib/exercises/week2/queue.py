@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_lib.exercises.base import Case, Exercise, Misconception, small_numbers
+from course_lib.exercises.base import Case, Exercise, Misconception
 from course_lib.exercises.draws import generator, in_both_precisions, normal
+from course_lib.exercises.small_numbers import added_to_every_length
 
 Change = Callable[[Tensor], Tensor]
 
@@ -321,10 +322,6 @@ def keys_as_negatives(query: Tensor, keys: Tensor, queue: Tensor, *, temperature
     return logits()(query, keys, rows_normalised(keys.detach()), temperature=temperature)
 
 
-def with_eps(eps: float) -> Change:
-    return lambda x: x / (x.norm(dim=1, keepdim=True) + eps)
-
-
 def changed(change: Change) -> Callable[..., Tensor]:
     return lambda query, keys, queue, *, temperature: change(
         logits()(query, keys, queue, temperature=temperature)
@@ -371,12 +368,7 @@ MOCO_LOGITS = Exercise(
             "In MoCo the negatives come from the queue: query @ queue.T.",
             keys_as_negatives,
         ),
-        *small_numbers(
-            "to the length of every vector",
-            "F.normalize takes care of vectors of length 0, and does not change the others.",
-            lambda eps: logits(query_norm=with_eps(eps), key_norm=with_eps(eps)),
-            digits=(3, 4, 5),
-        ),
+        *added_to_every_length(lambda normalise: logits(query_norm=normalise, key_norm=normalise)),
         Misconception(
             "a query is paired with the key of its neighbour",
             "Row i of `keys` is the other view of the image in row i of `query`.",

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from watched import assert_named, assert_no_symptom, message, watched
+from watched import assert_named, assert_no_symptom, in_order, message, watched, with_replacement
 
 from course_lib.augment.views import Augment
 from course_lib.check import CheckFailed, check
@@ -185,14 +185,11 @@ class InEvaluationMode(Loop):
 
 
 class WithReplacement(Loop):
-    def batches(self, images: Tensor, batch_size: int) -> Iterator[Tensor]:
-        for _ in range(len(images) // batch_size):
-            yield torch.randint(len(images), (batch_size,), device=images.device)
+    batches = staticmethod(with_replacement)
 
 
 class NotShuffled(Loop):
-    def batches(self, images: Tensor, batch_size: int) -> Iterator[Tensor]:
-        yield from torch.arange(len(images), device=images.device).split(batch_size)
+    batches = staticmethod(in_order)
 
 
 class ReturnsNothing(Loop):

@@ -1,6 +1,9 @@
 """What a training exercise says of a loop, for the tests of both kinds of loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
 
 from course_lib.check.training import judge_training, observe, scored
 from course_lib.exercises import TrainingExercise
@@ -31,3 +34,14 @@ def assert_no_symptom(exercise: TrainingExercise, train: Train, seed: int) -> No
     verdict = judge_training(exercise, watched(exercise, train, seed))
     assert verdict.passed, verdict.sentences
     assert "with the untrained network" in verdict.sentences[0]
+
+
+def with_replacement(images: Tensor, batch_size: int) -> Iterator[Tensor]:
+    """Batches of indices in which an image may come up again."""
+    for _ in range(len(images) // batch_size):
+        yield torch.randint(len(images), (batch_size,), device=images.device)
+
+
+def in_order(images: Tensor, batch_size: int) -> Iterator[Tensor]:
+    """The same batches of indices in every epoch."""
+    yield from torch.arange(len(images), device=images.device).split(batch_size)
