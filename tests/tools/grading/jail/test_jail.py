@@ -216,16 +216,21 @@ def test_a_jail_that_cannot_be_built_says_what_bubblewrap_said(
     assert not list(tmp_path.iterdir())
 
 
-# An ordinary user may not enter /root, where Python may be: give the test's user its own view of it.
+# An ordinary user may not enter /root: give the test's user a view of it with Python and this clone alone.
 AS_NOBODY = """
 set -e
-base=$(realpath "$1"); shift
-if [ "${base#/root/}" != "$base" ]; then
-    mount --bind "$base" /mnt
-    mount -t tmpfs -o mode=755 none /root
-    mkdir -p "$base"
-    mount --bind /mnt "$base"
-fi
+mount -t tmpfs none /mnt
+for place in $PLACES; do
+    mkdir -p "/mnt$place"
+    mount --bind "$place" "/mnt$place"
+done
+mount -t tmpfs -o mode=755 none /root
+for place in $PLACES; do
+    case "$place" in /root/*)
+        mkdir -p "$place"
+        mount --bind "/mnt$place" "$place"
+    esac
+done
 exec setpriv --reuid 12345 --regid 12345 --clear-groups --inh-caps=-all -- "$@"
 """
 AS_USER = """
@@ -264,19 +269,10 @@ for pid in children[:-1]:
 @pytest.mark.skipif(os.geteuid() != 0, reason="the other tests run as an ordinary user already")
 @pytest.mark.parametrize("kind", ["cold", "warm"])
 def test_an_ordinary_user_gets_the_same_jail(kind: str) -> None:
-    command = [
-        "unshare",
-        "--mount",
-        "sh",
-        "-c",
-        AS_NOBODY,
-        "sh",
-        sys.base_prefix,
-        sys.executable,
-        "-c",
-        AS_USER,
-    ]
-    env = {**os.environ, "HOME": "/tmp", "PYTHONPATH": str(Path(bubblewrap.__file__).parents[3])}
+    clone = Path(bubblewrap.__file__).resolve().parents[3]
+    places = [os.path.realpath(sys.base_prefix), os.path.realpath(sys.prefix), str(clone)]
+    env = {**os.environ, "HOME": "/tmp", "PYTHONPATH": str(clone), "PLACES": " ".join(places)}
+    command = ["unshare", "--mount", "sh", "-c", AS_NOBODY, "sh", sys.executable, "-c", AS_USER]
     ran = subprocess.run(
         [*command, str(Path(__file__).parent), kind], env=env, capture_output=True, text=True, cwd="/tmp"
     )
