@@ -29,6 +29,8 @@ c.CourseDirectory.ignore = [*_SOURCES, "*_config.json", "feedback", "verdicts.js
 # A blank lab fails with NotImplementedError and nothing else.
 c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
 c.ClearSolutions.text_stub = "*Your answer here.*"
+# An item's third hint is the way itself: a release is without, unless c.LeaveOutWays.enabled = False.
+c.GenerateAssignment.preprocessors.insert(0, "course_tools.grading.ways.LeaveOutWays")
 
 # A deleted test is put back; what goes wrong in one cell costs that cell's points alone.
 c.OverwriteCells.add_missing_cells = True

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import html
 import os
 import sys
-import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass
 
 import torch
 
 from course_lib.check.answers import answer_all, time_limit
 from course_lib.check.client import HandedIn, hand_in
 from course_lib.check.ladder import Verdict, judge
+from course_lib.check.shown import CheckFailed, Failed, Passed
 from course_lib.check.training import judge_training, observe, scored
+from course_lib.check.trying import goes_on, open_function
 from course_lib.exercises import Answer, Case, Exercise, TrainingExercise, get
 
 PUBLIC_SEED = 0
@@ -24,47 +23,15 @@ SECONDS_A_CASE = 10.0
 SECONDS_OF_TRAINING = 75.0
 
 
-class CheckFailed(AssertionError):
-    """What a student's function gets wrong. In a notebook only the sentence is shown, no traceback."""
-
-    def __init__(self, name: str, verdict: Verdict) -> None:
-        self.name, self.verdict = name, verdict
-        super().__init__(f"{name}: {' '.join(verdict.sentences)}")
-
-    def _render_traceback_(self) -> list[str]:
-        first, *rest = self.verdict.sentences
-        return [
-            line for sentence in (f"{self.name}: {first}", *rest) for line in textwrap.wrap(sentence, 100)
-        ]
-
-
-@dataclass(frozen=True)
-class Passed:
-    """The happy end of a check."""
-
-    name: str
-    verdict: Verdict
-
-    def __repr__(self) -> str:
-        return f"{self.name}: {' '.join(self.verdict.sentences)}"
-
-    def _repr_html_(self) -> str:
-        words = html.escape(" ".join(self.verdict.sentences))
-        return f'<span style="color:#1a7f37">✓</span> <b>{html.escape(self.name)}</b>: {words}'
-
-    def _ipython_display_(self) -> None:
-        """Shown rather than returned: nbgrader reads a graded cell's return value as partial credit."""
-        from IPython.display import display
-
-        display({"text/plain": repr(self), "text/html": self._repr_html_()}, raw=True)
-
-
-def check(name: str, student_code: object, *, seed: int = PUBLIC_SEED) -> Passed | HandedIn:
+def check(name: str, student_code: object, *, seed: int = PUBLIC_SEED) -> Passed | Failed | HandedIn:
     """Try a student's function on many inputs and say what is wrong with it, if anything.
 
     The rungs, in this order: it can be called, it runs, it leaves its inputs alone, type, shape, dtype and
     device, finite, value, (for vectorised items) no loop, gradient. The first broken one is reported. A wrong
     value is compared with the usual mistakes; if exactly one reproduces it, the mistake is named.
+
+    In a notebook what is wrong or still open is shown, and the next cell runs; elsewhere, and where nbgrader
+    executes the notebook, it is raised.
 
     While a lab is graded (the environment has COURSE_REFEREE), nothing is judged here: what the function does
     with other inputs, and more of them, is handed in to the referee.
@@ -75,11 +42,11 @@ def check(name: str, student_code: object, *, seed: int = PUBLIC_SEED) -> Passed
         seed: of the inputs; by default those everybody sees.
 
     Returns:
-        An object that shows as one line.
+        An object that shows as a line or a few.
 
     Raises:
-        CheckFailed: with the sentence.
-        NotImplementedError: as raised by the function: an item that was left blank.
+        CheckFailed: with the sentence; not in a notebook.
+        NotImplementedError: as raised by the function: an item that was left blank; not in a notebook.
         ValueError: there is no such exercise.
     """
     referee = os.environ.get("COURSE_REFEREE")
@@ -89,10 +56,20 @@ def check(name: str, student_code: object, *, seed: int = PUBLIC_SEED) -> Passed
                 return hand_in(referee, name, student_code)
             verdict = examine(get(name), student_code, seed)
     except NotImplementedError as blank:
-        raise blank.with_traceback(None) from None  # a blank item needs no tour of this package
-    if not verdict.passed:
-        raise CheckFailed(name, verdict) from None
-    return Passed(name, verdict)
+        if not goes_on():
+            raise blank.with_traceback(None) from None  # a blank item needs no tour of this package
+        return Failed(
+            name, Verdict("blank", (_open(open_function(blank), name), *filter(None, [str(blank)])))
+        )
+    if verdict.passed:
+        return Passed(name, verdict)
+    if goes_on():
+        return Failed(name, verdict)
+    raise CheckFailed(name, verdict) from None
+
+
+def _open(function: str, name: str) -> str:
+    return "still open." if function == name else f"waits for {function}, which is still open."
 
 
 def examine(exercise: Exercise | TrainingExercise, student_code: object, seed: int) -> Verdict:

@@ -13,10 +13,11 @@ from course_lib.evaluate.linear_sweep import Sweep, linear_probe_sweep
 from course_lib.evaluate.memory import backward_bytes
 from course_lib.evaluate.online import collapse_meter, online_knn
 from course_lib.evaluate.retrieval import retrieval_scores
-from course_lib.evaluate.scoreboard import Scoreboard
+from course_lib.evaluate.scoreboard import REFERENCES, Scoreboard
 from course_lib.evaluate.transfer import transfer_accuracy
 
 __all__ = [
+    "REFERENCES",
     "Clustering",
     "Scoreboard",
     "Sweep",

@@ -5,12 +5,19 @@ from course_lib.show.curves import bars, curve, functions, histogram, loss_curve
 from course_lib.show.embeddings import points, points_in_motion
 from course_lib.show.grids import images, pairs
 from course_lib.show.matrix import similarity_matrix
+from course_lib.show.methods import MOCO, SIMCLR
 from course_lib.show.neighbours import neighbours
+from course_lib.show.schematic import Arrow, Box, Schematic, schematic
 from course_lib.show.scores import scoreboard
 from course_lib.show.training import training
 from course_lib.show.widgets import interact
 
 __all__ = [
+    "MOCO",
+    "SIMCLR",
+    "Arrow",
+    "Box",
+    "Schematic",
     "bars",
     "curve",
     "functions",
@@ -25,6 +32,7 @@ __all__ = [
     "play_with_views",
     "points",
     "points_in_motion",
+    "schematic",
     "scoreboard",
     "similarity_matrix",
     "single_steps",

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from course_lib.show.style import (
@@ -20,6 +19,7 @@ from course_lib.show.style import (
     mark_settings,
     panels,
     styled,
+    whole_numbers,
 )
 
 Values = float | Sequence[float]
@@ -47,7 +47,7 @@ def draw_loss(axes: Axes, runs: Mapping[str, Any], *, chance: float | None, smoo
         axes.plot(_smooth(values, smooth), color=colour, label=name or None)
     if chance is not None:
         mark_level(axes, chance, f"chance: {chance:.2f}")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_numbers(axes.xaxis)
     axes.set_xlabel("step")
     axes.set_ylabel("loss")
     if axes.get_legend_handles_labels()[1]:

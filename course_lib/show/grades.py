@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from course_lib.show.style import COLOURS, GREY, WIDTH, styled
+from course_lib.show.style import COLOURS, GREY, WIDTH, styled, whole_numbers
 
 SHARES = ("solved", "partly", "not solved", "not read yet")
 _SHARE_COLOURS = (COLOURS[2], COLOURS[5], COLOURS[1], "#C8CED4")
@@ -32,7 +31,7 @@ def score_distribution(scores: Sequence[float], points: float) -> Figure:
     place = axes.get_xaxis_transform()
     axes.text(median, 1.02, f"median {median:.4g}", transform=place, ha="center", color=COLOURS[1])
     axes.set(xlim=(0, points), xticks=edges, xlabel=f"points of {points:g}", ylabel="students")
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_numbers(axes.yaxis)
     axes.grid(axis="x", visible=False)
     return figure
 
@@ -57,7 +56,7 @@ def item_shares(counts: Mapping[str, Sequence[int]]) -> Figure:
         left += column
     axes.invert_yaxis()
     axes.set(xlim=(0, max(1, left.max())), xlabel="students")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_numbers(axes.xaxis)
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0, labelcolor=GREY)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(SHARES))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from course_lib.show.style import DIVERGING, panels, styled
+from course_lib.show.style import DIVERGING, INK, panels, styled, whole_numbers
 
 
 @styled
@@ -16,6 +17,8 @@ def similarity_matrix(
     similarities: Tensor | Mapping[str, Tensor],
     *,
     numbers: bool | None = None,
+    names: Sequence[str] = (),
+    mark_best: bool = False,
     limit: float = 1.0,
     title: str | None = None,
 ) -> Figure:
@@ -24,6 +27,8 @@ def similarity_matrix(
     Args:
         similarities: one matrix (N, M), or several by name, drawn side by side on one colour scale.
         numbers: write each value into its cell; by default only where at most eight columns leave room.
+        names: of rows and columns, written where there are at most twelve.
+        mark_best: put a dot into the largest cell of every row.
         limit: the scale runs from -limit to limit; 1 for cosine similarities.
     """
     named = similarities if isinstance(similarities, Mapping) else {"": similarities}
@@ -37,9 +42,9 @@ def similarity_matrix(
         axes.set_title(name)
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
-        if cells.shape[1] <= 8:
-            axes.set_xticks(range(cells.shape[1]))
-            axes.set_yticks(range(cells.shape[0]))
+        _label(axes, cells, names)
+        if mark_best:
+            axes.plot(cells.argmax(axis=1), range(len(cells)), "o", color=INK, markersize=4)
         if cells.shape[1] <= 8 if numbers is None else numbers:
             for row, column in np.ndindex(cells.shape):
                 value = round(float(cells[row, column]), 2) + 0.0  # + 0.0 turns -0 into 0
@@ -47,3 +52,17 @@ def similarity_matrix(
     figure.colorbar(picture, ax=grid, shrink=0.8, label="similarity")
     figure.suptitle(title or "")
     return figure
+
+
+def _label(axes: Axes, cells: np.ndarray, names: Sequence[str]) -> None:
+    """Names at both axes, or numbers, where they do not run into each other."""
+    if names and len(names) <= 12:
+        axes.set_xticks(range(cells.shape[1]), names, rotation=90)
+        axes.set_yticks(range(cells.shape[0]), names)
+        axes.tick_params(labelsize=8)
+    elif cells.shape[1] <= 8:
+        axes.set_xticks(range(cells.shape[1]))
+        axes.set_yticks(range(cells.shape[0]))
+    else:
+        whole_numbers(axes.xaxis)
+        whole_numbers(axes.yaxis)

@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -67,15 +68,17 @@ R = TypeVar("R")
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """Draw in the style of the course, and close the figure so that a notebook shows it once."""
+    """Draw in the style of the course, and close the figure: a notebook shows it once, and no half of one."""
 
     @wraps(draw)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        with plt.rc_context(STYLE):
-            result = draw(*args, **kwargs)
-        if isinstance(result, Figure):
-            plt.close(result)
-        return result
+        before = plt.get_fignums()
+        try:
+            with plt.rc_context(STYLE):
+                return draw(*args, **kwargs)
+        finally:
+            for number in set(plt.get_fignums()) - set(before):
+                plt.close(number)
 
     return wrapper
 
@@ -106,10 +109,25 @@ def mark_settings(axes: Axes, settings: Sequence[float], *, log: bool) -> None:
         axes.set_xscale("log")
     whole = all(float(setting).is_integer() for setting in settings)
     if log and len(settings) <= MOST_TICKS:
-        axes.set_xticks(settings, [f"{setting:g}" for setting in settings])
+        ticks = _apart(settings)
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
     elif whole and not log:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        whole_numbers(axes.xaxis)
+
+
+def _apart(settings: Sequence[float]) -> list[float]:
+    """Without those that are so near a smaller one that, on a log axis, their numbers would overlap."""
+    ticks: list[float] = []
+    for setting in sorted(settings):
+        if not ticks or setting > 1.2 * ticks[-1]:
+            ticks.append(setting)
+    return ticks
+
+
+def whole_numbers(axis: Axis) -> None:
+    """Ticks at whole numbers only, and no more of them than there is room for."""
+    axis.set_major_locator(MaxNLocator("auto", integer=True))
 
 
 def mark_level(axes: Axes, value: float, label: str, *, colour: str = GREY, style: str = "--") -> None:

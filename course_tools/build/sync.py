@@ -8,6 +8,8 @@ from course_tools.build import notebooks
 from course_tools.build.project import labs, lectures, prepare_jupyter, repository_url
 from course_tools.build.readme import with_table
 
+GRADING = Path(__file__).parents[1] / "grading"
+
 
 def sync(root: Path, *, check: bool = False) -> list[Path]:
     """Bring every generated file up to date with its text source.
@@ -94,6 +96,6 @@ def _tools() -> str:
 
     code = "".join(
         hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in (Path(notebooks.__file__), Path(__file__).parents[1] / "grading" / "release.py")
+        for path in (Path(notebooks.__file__), *(GRADING / name for name in ("release.py", "ways.py")))
     )
     return f"{version('nbgrader')} {code}"

@@ -19,8 +19,8 @@ from nbgrader.preprocessors import Execute
 from nbgrader.utils import is_grade
 from traitlets import Bool, List, Unicode, default
 
-from course_lib.check.examine import CheckFailed, Passed
 from course_lib.check.ladder import Verdict
+from course_lib.check.shown import CheckFailed, Passed
 from course_lib.exercises import names
 from course_tools.grading import mask
 from course_tools.grading.harmless import known_outputs, make_harmless

@@ -33,7 +33,7 @@ JUDGES = ("course_lib.check",)
 # Of the judges' package, what a kernel needs to take the referee's questions.
 CLIENT = tuple(
     f"course_lib.check{module}"
-    for module in ("", ".examine", ".answers", ".training", ".client", ".protocol")
+    for module in ("", ".examine", ".answers", ".training", ".trying", ".client", ".protocol")
 )
 SECONDS_KEPT = 30 * 24 * 3600
 _KEPT_DECORATORS = {"property", "staticmethod", "classmethod", "overload", "abstractmethod", "setter"}

@@ -104,6 +104,11 @@ def divided_by_all_rows(embeddings: Tensor, labels: Tensor, *, temperature: floa
     return -log_probabilities(embeddings, labels, temperature).sum() / len(labels)
 
 
+def single_rows_dropped(embeddings: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
+    kept = (labels[:, None] == labels[None, :]).sum(1) > 1
+    return soft_nearest_neighbor_loss(embeddings[kept], labels[kept], temperature=temperature)
+
+
 def mean_over_the_positives(
     embeddings: Tensor, labels: Tensor, *, temperature: float, inside: bool
 ) -> Tensor:
@@ -177,6 +182,11 @@ SOFT_NEAREST_NEIGHBOR_LOSS = Exercise(
             "rows without a positive count as 0 in the mean",
             "Divide by the number of rows that have a positive.",
             divided_by_all_rows,
+        ),
+        Misconception(
+            "a row without a positive is nobody's neighbour either",
+            "It has no term of its own in the mean, but stays in the denominators of the others.",
+            single_rows_dropped,
         ),
         Misconception(
             "each positive gets its own logarithm and these are averaged",

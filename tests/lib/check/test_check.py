@@ -1,6 +1,7 @@
 """`check` climbs its ladder: each rung has its own sentence, and the first broken one is told."""
 
 import contextlib
+import re
 import sys
 import time
 import warnings
@@ -79,6 +80,23 @@ def test_a_blank_item_raises_not_implemented_unchanged() -> None:
 
     with pytest.raises(NotImplementedError, match=r"^1\.3$"):
         check("nt_xent_loss", blank)
+
+
+def test_what_torch_has_not_implemented_is_no_blank_item() -> None:
+    def broken(z1: Tensor, z2: Tensor, *, temperature: float) -> Tensor:
+        return z1.to_sparse().flip(0)
+
+    with pytest.raises(CheckFailed, match="NotImplementedError: Could not run 'aten::flip'"):
+        check("nt_xent_loss", broken)
+
+
+def test_a_long_exception_is_cut_between_words() -> None:
+    def broken(z1: Tensor, z2: Tensor, *, temperature: float) -> Tensor:
+        raise ValueError("some words " * 100)
+
+    message = told("nt_xent_loss", broken)
+    assert re.search(r"some words \.\.\. Your line", message)
+    assert len(message) < 500
 
 
 def test_something_that_is_no_function() -> None:

@@ -1,5 +1,7 @@
 """Ticks and legends of curves: where something was measured, and readable."""
 
+from itertools import pairwise
+
 from matplotlib.axes import Axes
 
 from course_lib import show
@@ -36,3 +38,20 @@ def test_no_line_runs_through_the_words_of_a_legend() -> None:
     frame = axes.get_legend().get_frame()
     assert frame.get_visible()
     assert frame.get_alpha() > 0.8
+
+
+def test_ticks_of_small_panels_do_not_run_into_each_other() -> None:
+    figure = show.loss_curve([1 / (1 + step) for step in range(200)])
+    figure.set_size_inches(2.2, 2.0)
+    figure.canvas.draw()
+    low, high = figure.axes[0].get_xlim()
+    ticks = zip(figure.axes[0].get_xticks(), figure.axes[0].get_xticklabels(), strict=True)
+    boxes = [label.get_window_extent() for place, label in ticks if low <= place <= high]
+    assert len(boxes) >= 2
+    assert not any(a.overlaps(b) for a, b in pairwise(boxes))
+
+
+def test_settings_that_nearly_coincide_on_a_log_axis_share_a_tick() -> None:
+    lines = {"a": {62: 1.0, 510: 2.0}, "b": {512: 1.0, 2048: 1.0}}
+    (axes,) = show.curve(lines, x="negatives", y="MiB", log_x=True).axes
+    assert tick_labels(axes) == ["62", "510", "2048"]

@@ -89,6 +89,19 @@ def test_similarity_matrix_writes_small_numbers_only_where_there_is_room():
         show.similarity_matrix(torch.zeros(3))
 
 
+def test_similarity_matrix_names_its_axes_and_marks_the_largest_of_every_row():
+    cells = torch.tensor([[0.1, 0.3], [0.2, 0.0]])
+    axes = show.similarity_matrix(cells, names=["disc", "ring"], mark_best=True).axes[0]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["disc", "ring"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["disc", "ring"]
+    (dots,) = axes.lines
+    assert list(zip(dots.get_xdata(), dots.get_ydata(), strict=True)) == [(1, 0), (0, 1)]
+    crowded = show.similarity_matrix(torch.eye(20), names=[str(i) for i in range(20)]).axes[0]
+    assert "19" not in [text.get_text() for text in crowded.get_xticklabels()]
+    twelve = show.similarity_matrix(torch.eye(12)).axes[0]
+    assert all(float(tick).is_integer() for tick in (*twelve.get_xticks(), *twelve.get_yticks()))
+
+
 def test_points_draws_every_point_once_and_names_the_first():
     figure = show.points({"x": torch.randn(6, 2)}, torch.tensor([0, 0, 1, 1, 2, 2]), names=["p", "q"])
     (axes,) = figure.axes
