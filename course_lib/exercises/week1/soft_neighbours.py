@@ -106,6 +106,8 @@ def divided_by_all_rows(embeddings: Tensor, labels: Tensor, *, temperature: floa
 
 def single_rows_dropped(embeddings: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
     kept = (labels[:, None] == labels[None, :]).sum(1) > 1
+    if not kept.any():
+        return 0 * embeddings.sum()
     return soft_nearest_neighbor_loss(embeddings[kept], labels[kept], temperature=temperature)
 
 
